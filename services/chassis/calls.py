@@ -1,0 +1,64 @@
+"""The call being served: what the frame and the unit of work know of it, carried in one context variable."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from services.chassis.caller import Caller
+    from services.chassis.db import Work
+    from services.chassis.policy import Access
+
+
+class Replayed(Exception):
+    """The same request was answered before; its stored answer is the answer."""
+
+    def __init__(self, answer: bytes) -> None:
+        """Carry the serialised *answer*."""
+        super().__init__("replayed")
+        self.answer = answer
+
+
+@dataclass(slots=True)
+class Note:
+    """What one call did in one branch, for the audit record."""
+
+    resources: list[str] = field(default_factory=list)
+    detail: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Call:
+    """
+    One call from start to answer.
+
+    ``joined`` says that every unit of work opened during the call is the same transaction, which the frame commits
+    together with the stored answer and the audit record.
+    """
+
+    access: Access
+    caller: Caller
+    trace_id: str
+    joined: bool = False
+    request_id: UUID | None = None
+    digest: bytes = b""
+    work: Work | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """
+    What a servicer's method is given beside the request.
+
+    ``wire`` is gRPC's own context, for peers and metadata; a method that only asks and answers needs ``caller`` alone.
+    """
+
+    caller: Caller
+    trace_id: str
+    wire: Any
+
+
+CURRENT: ContextVar[Call | None] = ContextVar("guanhu_call", default=None)

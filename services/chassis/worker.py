@@ -1,0 +1,219 @@
+"""
+What a service does without being asked: follow feeds, deliver errands, run due work by the clock.
+
+Any number of processes may work at once; every piece is claimed by a row, one branch at a time.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import grpc
+import structlog
+
+from services.chassis import metrics
+from services.chassis.caller import Caller, Tree
+from services.chassis.client import Peers
+from services.chassis.clock import Clock
+from services.chassis.db import UnitOfWork, Work
+from services.chassis.errors import info_of
+from services.chassis.feed import Follower, cause_of
+
+log = structlog.get_logger()
+
+POLL_SECONDS = 1.0
+LEASE_SECONDS = 30
+"""How long a claimed errand is left to whoever claimed it."""
+
+SLOWEST_SECONDS = 300
+"""The longest wait between two tries of an errand."""
+
+BATCH = 20
+
+BRANCHES = "SELECT DISTINCT branch_id FROM errands WHERE done_time IS NULL AND due_time <= $1 ORDER BY 1"
+CLAIMED = """
+    UPDATE errands SET due_time = $3, tries = tries + 1
+    WHERE branch_id = $1 AND errand_id IN (
+        SELECT errand_id FROM errands WHERE branch_id = $1 AND done_time IS NULL AND due_time <= $2
+        ORDER BY errand_id LIMIT $4 FOR UPDATE SKIP LOCKED)
+    RETURNING branch_id, errand_id, service, method, request, tries"""
+DONE = "UPDATE errands SET done_time = $3, cause = '' WHERE branch_id = $1 AND errand_id = $2"
+PUT_OFF = "UPDATE errands SET due_time = $3, cause = $4 WHERE branch_id = $1 AND errand_id = $2"
+RUN = """
+    INSERT INTO due_runs (branch_id, task, run_date, done_time) VALUES ($1, $2, $3, $4)
+    ON CONFLICT DO NOTHING RETURNING 1"""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """
+    Work that falls due once a day in every branch, at a local time.
+
+    ``act`` runs in the transaction that also records the run, so it happens once whichever process is alive.
+    ``bulk`` runs it under the bulk role.
+    """
+
+    task: str
+    at: time
+    act: Callable[[Work, int, date], Awaitable[None]]
+    bulk: bool = False
+
+
+class ErrandRunner:
+    """Delivers errands until they hold."""
+
+    def __init__(
+        self, *, uow: UnitOfWork, caller: Caller, peers: Peers, clock: Clock
+    ) -> None:
+        """Claim through *uow* as *caller* and call *peers*."""
+        self._uow = uow
+        self._caller = caller
+        self._peers = peers
+        self._clock = clock
+
+    async def step(self) -> int:
+        """Try what is due now, branch by branch; return how many errands held."""
+        async with self._uow.read(self._caller) as work:
+            branches = [
+                row["branch_id"] for row in await work.run(BRANCHES, self._clock())
+            ]
+        held = 0
+        for branch_id in branches:
+            held += await self._branch(branch_id)
+        return held
+
+    async def _branch(self, branch_id: int) -> int:
+        now = self._clock()
+        async with self._uow(self._caller.in_branch(branch_id)) as work:
+            claimed = await work.run(
+                CLAIMED, branch_id, now, now + timedelta(seconds=LEASE_SECONDS), BATCH
+            )
+        held = 0
+        for row in sorted(claimed, key=lambda one: one["errand_id"]):
+            try:
+                await self._peers.call(row["service"], row["method"], row["request"])
+            except grpc.RpcError as error:
+                await self._put_off(row, error)
+                continue
+            async with self._uow(self._caller.in_branch(branch_id)) as work:
+                await work.run(DONE, branch_id, row["errand_id"], self._clock())
+            metrics.ERRANDS.labels(row["service"], "held").inc()
+            held += 1
+        return held
+
+    async def _put_off(self, row: Any, error: grpc.RpcError) -> None:
+        info = info_of(error)
+        cause = info.reason if info else error.code().name
+        wait = min(SLOWEST_SECONDS, 2 ** min(row["tries"], 9) * 0.5)
+        log.warning(
+            "errand.put_off",
+            service=row["service"],
+            method=row["method"],
+            cause=cause,
+            tries=row["tries"],
+        )
+        metrics.ERRANDS.labels(row["service"], "put_off").inc()
+        async with self._uow(self._caller.in_branch(row["branch_id"])) as work:
+            await work.run(
+                PUT_OFF,
+                row["branch_id"],
+                row["errand_id"],
+                self._clock() + timedelta(seconds=wait),
+                cause,
+            )
+
+
+class DueRunner:
+    """Runs due work when its time has come in a branch."""
+
+    def __init__(
+        self,
+        *,
+        uow: UnitOfWork,
+        bulk: UnitOfWork,
+        caller: Caller,
+        tree: Callable[[], Tree],
+        clock: Clock,
+        due: Sequence[Due],
+    ) -> None:
+        """Run *due* in the branches of *tree*."""
+        self._uows = {False: uow, True: bulk}
+        self._caller = caller
+        self._tree = tree
+        self._clock = clock
+        self._due = due
+        self._known: set[tuple[str, int, date]] = set()
+
+    async def step(self) -> int:
+        """Run what has fallen due and has not been run; return how many runs there were."""
+        now, ran = self._clock(), 0
+        for branch in self._tree().branches.values():
+            local = now.astimezone(ZoneInfo(branch.zone))
+            for due in self._due:
+                key = (due.task, branch.branch_id, local.date())
+                if local.time() >= due.at and key not in self._known:
+                    ran += await self._run(due, branch.branch_id, local.date())
+        return ran
+
+    async def _run(self, due: Due, branch_id: int, day: date) -> int:
+        try:
+            async with self._uows[due.bulk](self._caller.in_branch(branch_id)) as work:
+                fresh = await work.run(RUN, branch_id, due.task, day, work.now)
+                if fresh:
+                    await due.act(work, branch_id, day)
+        except Exception as error:  # noqa: BLE001 - one branch's failure must not keep the others waiting
+            log.error(
+                "due.failed", task=due.task, branch=branch_id, cause=cause_of(error)
+            )
+            metrics.DUE.labels(due.task, "failed").inc()
+            return 0
+        self._known.add((due.task, branch_id, day))
+        if fresh:
+            log.info("due.run", task=due.task, branch=branch_id, day=day.isoformat())
+            metrics.DUE.labels(due.task, "run").inc()
+        return len(fresh)
+
+
+async def repeat(
+    name: str, step: Callable[[], Awaitable[int]], woken: asyncio.Event | None = None
+) -> None:
+    """Call *step* for ever: again at once while it finds work, else after a second or when *woken*."""
+    failing = False
+    while True:
+        found = 0
+        try:
+            found = await step()
+            failing = False
+        except Exception as error:  # noqa: BLE001 - a worker outlives whatever a round meets
+            if not failing:
+                log.warning("worker.failing", loop=name, cause=cause_of(error))
+            failing = True
+        if found:
+            continue
+        if woken is None:
+            await asyncio.sleep(POLL_SECONDS)
+            continue
+        woken.clear()
+        try:
+            await asyncio.wait_for(woken.wait(), POLL_SECONDS)
+        except TimeoutError:
+            continue
+
+
+def loops_of(
+    followers: Sequence[Follower], errands: ErrandRunner, due: DueRunner
+) -> list[Awaitable[None]]:
+    """Return the endless loops of a worker, to be run side by side."""
+    loops: list[Awaitable[None]] = [
+        repeat("errands", errands.step),
+        repeat("due", due.step),
+    ]
+    for follower in followers:
+        loops += [
+            repeat(f"feed.{follower.source}", follower.step, follower.woken),
+            follower.wake(),
+        ]
+    return loops
