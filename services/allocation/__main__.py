@@ -1,0 +1,39 @@
+"""The allocation service: the one place that wires it."""
+
+from guanhu.identity.v1 import identity_pb2_grpc
+from guanhu.identity.v1 import reason_pb2 as identity_reasons
+
+from services.allocation.config import PARAMETERS
+from services.allocation.identity.actions import rotate_key
+from services.allocation.identity.queries import LocalKeys
+from services.allocation.identity.servicer import IdentityServicer
+from services.chassis.caller import service_caller
+from services.chassis.server import Frame, Service, Servicers, main
+
+
+def servicers(frame: Frame) -> Servicers:
+    """Return the servicers of allocation."""
+    return (
+        (
+            identity_pb2_grpc.add_IdentityServiceServicer_to_server,
+            IdentityServicer(frame),
+        ),
+    )
+
+
+async def prepare(frame: Frame) -> None:
+    """See to it that there is a key to sign with."""
+    await rotate_key(frame.uow, service_caller("allocation"), frame.vault)
+
+
+SERVICE = Service(
+    name="allocation",
+    reasons=(identity_reasons,),
+    servicers=servicers,
+    parameters=PARAMETERS,
+    keys=lambda uow, vault: LocalKeys(uow),
+    prepare=prepare,
+)
+
+if __name__ == "__main__":
+    main(SERVICE, "services.allocation")

@@ -1,0 +1,12 @@
+"""Parameters that the rules of allocation read, with types and defaults."""
+
+from services.chassis.parameter import Declared, Parameters
+
+PARAMETERS = Parameters(
+    Declared(
+        "capacity_policy",
+        "WARN",
+        "What happens when an owner would get more customers than the capacity: WARN or FORBID.",
+        "管户人员超出管户容量时的处理方式：WARN 提醒，FORBID 禁止。",
+    ),
+)

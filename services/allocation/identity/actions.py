@@ -1,0 +1,393 @@
+"""Signing in and out, tokens for services and accounts, keys that change by themselves."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet, OKPKey
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from uuid_utils.compat import uuid7
+
+from services.allocation.branch.tables import Branch
+from services.allocation.identity import queries, rules
+from services.allocation.identity.tables import (
+    Account,
+    Operator,
+    Revocation,
+    Session,
+    SigningKey,
+)
+from services.allocation.staff.tables import Staff
+from services.chassis.caller import HEAD_OFFICE, Caller
+from services.chassis.db import UnitOfWork, Work
+from services.chassis.errors import Invalid, Unauthenticated, Unready
+from services.chassis.keyring import sign
+from services.chassis.vault import Vault
+
+ClaimsOf = Callable[[Staff, UUID], dict[str, object]]
+"""Makes the claims of a member of staff's token; the edge knows how roles are numbered."""
+
+AccountClaims = Callable[[Account], dict[str, object]]
+
+HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+"""argon2id with 19 MiB and two passes (source: OWASP password storage, first choice)."""
+
+NOBODY = HASHER.hash(secrets.token_hex(8))
+"""Verified against when there is no such operator, so that both answers take the same time."""
+
+PLACE = "signing_keys.sealed|{}"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A session with who it is, its renewing secret where it is new, and a fresh token."""
+
+    session: Session
+    staff: Staff
+    branch: Branch | None
+    token: str
+    expires: datetime
+    secret: str = ""
+
+
+def hashed(password: str) -> str:
+    """Return the argon2id hash of *password*."""
+    return HASHER.hash(password)
+
+
+async def matches(stored: str, password: str) -> bool:
+    """Say whether *password* is the one that was hashed; runs beside the loop, which it would hold for 30 ms."""
+
+    def verify() -> bool:
+        try:
+            return HASHER.verify(stored, password)
+        except Argon2Error:
+            return False
+
+    return await asyncio.to_thread(verify)
+
+
+async def newest_key(work: Work, vault: Vault) -> tuple[str, OKPKey]:
+    """Return the key that signs now, and its id."""
+    statement = select(SigningKey.key_id, SigningKey.sealed)
+    row = (
+        await work.execute(statement.order_by(SigningKey.create_time.desc()).limit(1))
+    ).one()
+    return row.key_id, OKPKey.import_key(
+        json.loads(vault.open(row.sealed, PLACE.format(row.key_id)))
+    )
+
+
+async def rotate_key(uow: UnitOfWork, caller: Caller, vault: Vault) -> None:
+    """Make a signing key when there is none or the newest is old; drop those that nothing signed still needs."""
+    async with uow(caller) as work:
+        await work.run("SELECT pg_advisory_xact_lock(7002)")
+        newest = (
+            await work.execute(
+                select(SigningKey.create_time)
+                .order_by(SigningKey.create_time.desc())
+                .limit(1)
+            )
+        ).scalar()
+        if newest is not None and work.now - newest < rules.KEY_LIFE:
+            return
+        key = OKPKey.generate_key("Ed25519")
+        key_id = uuid7().hex
+        private, public = (
+            json.dumps(key.as_dict(private=True)),
+            json.dumps(key.as_dict(private=False)),
+        )
+        sealed = vault.seal(private, PLACE.format(key_id))
+        work.add(
+            SigningKey(
+                key_id=key_id, sealed=sealed, public_jwk=public, create_time=work.now
+            )
+        )
+
+
+async def token_of(
+    work: Work, vault: Vault, claims: dict[str, object]
+) -> tuple[str, datetime]:
+    """Return a signed token with *claims*, and when it expires."""
+    key_id, key = await newest_key(work, vault)
+    expires = work.now + rules.TOKEN_LIFE
+    stamped = {**claims, "iat": work.now.timestamp(), "exp": int(expires.timestamp())}
+    return sign(stamped, key=key, kid=key_id), expires
+
+
+def staff_claims(
+    staff: Staff, session_id: UUID, roles: list[int], scope: int
+) -> dict[str, object]:
+    """Return what the token of a member of staff says."""
+    return {
+        "sub": f"staff/{staff.staff_id}",
+        "roles": roles,
+        "scope": scope,
+        "branch": staff.branch_id,
+        "roots": [staff.branch_id],
+        "sid": f"sessions/{session_id}",
+    }
+
+
+async def sign_in(
+    uow: UnitOfWork,
+    caller: Caller,
+    vault: Vault,
+    *,
+    operator_no: str,
+    password: str,
+    claims: ClaimsOf,
+) -> SignedIn:
+    """Open a session for the operator; refuse TOKEN_INVALID with one and the same answer for every wrong pair."""
+    async with uow.read(caller) as work:
+        found = await queries.operator(work, operator_no)
+    if found is not None and found.next_try_time is not None:
+        await asyncio.sleep(
+            max(
+                0.0,
+                min(
+                    (found.next_try_time - work.now).total_seconds(),
+                    rules.SLOWEST.total_seconds(),
+                ),
+            )
+        )
+    right = await matches(found.password if found else NOBODY, password)
+    if found is None or not right:
+        if found is not None:
+            await _count_failure(uow, caller, operator_no)
+        raise Unauthenticated("SIGN_IN_REFUSED")
+    async with uow(caller) as work:
+        operator = await work.get(Operator, operator_no)
+        operator.failures, operator.next_try_time = 0, None
+        staff = await queries.staff(work, found.staff_id)
+        if staff is None or staff.state != "ACTIVE":
+            raise Unauthenticated("SIGN_IN_REFUSED")
+        return await _open_session(work, vault, staff, claims)
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """
+    The bank's own OpenID Connect provider.
+
+    ``keys`` is its JSON Web Key Set; ``claim`` names the claim that holds the operator number.
+    """
+
+    issuer: str
+    audience: str
+    keys: KeySet
+    claim: str = "preferred_username"
+
+
+def operator_in(provider: Provider, id_token: str, nonce: str, now: datetime) -> str:
+    """Return the operator number in an identity token that holds; refuse SIGN_IN_REFUSED for any that does not."""
+    try:
+        found = jwt.decode(
+            id_token, provider.keys, algorithms=["RS256", "ES256", "PS256", "Ed25519"]
+        ).claims
+        audience = found["aud"] if isinstance(found["aud"], list) else [found["aud"]]
+        holds = found["iss"] == provider.issuer and provider.audience in audience
+        if (
+            holds
+            and hmac.compare_digest(str(found["nonce"]), nonce)
+            and float(found["exp"]) > now.timestamp()
+        ):
+            return str(found[provider.claim])
+    except (JoseError, KeyError, TypeError, ValueError):
+        pass
+    raise Unauthenticated("SIGN_IN_REFUSED")
+
+
+async def exchange(
+    uow: UnitOfWork,
+    caller: Caller,
+    vault: Vault,
+    *,
+    provider: Provider | None,
+    id_token: str,
+    nonce: str,
+    claims: ClaimsOf,
+) -> SignedIn:
+    """Open a session for whoever the provider's token names; refuse PROVIDER_MISSING and SIGN_IN_REFUSED."""
+    if provider is None:
+        raise Unready("PROVIDER_MISSING")
+    async with uow(caller) as work:
+        found = await queries.operator(
+            work, operator_in(provider, id_token, nonce, work.now)
+        )
+        staff = await queries.staff(work, found.staff_id) if found else None
+        if staff is None or staff.state != "ACTIVE":
+            raise Unauthenticated("SIGN_IN_REFUSED")
+        return await _open_session(work, vault, staff, claims)
+
+
+async def session(uow: UnitOfWork, caller: Caller) -> SignedIn:
+    """Return the caller's session as it is now; refuse SESSION_ENDED when there is none."""
+    async with uow.read(caller) as work:
+        found = (
+            await work.find(Session, UUID(caller.session.partition("/")[2]))
+            if caller.session
+            else None
+        )
+        staff = await queries.staff(work, caller.key) if found else None
+        if found is None or staff is None or found.end_time is not None:
+            raise Unauthenticated("SESSION_ENDED")
+        branch = await work.find(Branch, staff.branch_id)
+    return SignedIn(
+        session=found, staff=staff, branch=branch, token="", expires=found.expire_time
+    )
+
+
+async def _count_failure(uow: UnitOfWork, caller: Caller, operator_no: str) -> None:
+    """Count in a transaction of its own: the call's own is rolled back with the refusal."""
+    work = await uow.open(caller)
+    try:
+        operator = await work.get(Operator, operator_no)
+        operator.failures += 1
+        operator.next_try_time = work.now + rules.wait_after(operator.failures)
+        await work.settle(None, None)
+    finally:
+        await work.end()
+
+
+async def _open_session(
+    work: Work, vault: Vault, staff: Staff, claims: ClaimsOf
+) -> SignedIn:
+    secret = secrets.token_urlsafe(32)
+    session = Session(
+        session_id=uuid7(),
+        staff_id=staff.staff_id,
+        secret=hashlib.sha256(secret.encode()).digest(),
+        create_time=work.now,
+        expire_time=work.now + rules.SESSION_LIFE,
+        use_time=work.now,
+    )
+    work.add(session)
+    work.note(
+        f"staff/{staff.staff_id}",
+        branch_id=staff.branch_id,
+        session=str(session.session_id),
+    )
+    token, expires = await token_of(work, vault, claims(staff, session.session_id))
+    branch = await work.find(Branch, staff.branch_id)
+    return SignedIn(
+        session=session,
+        staff=staff,
+        branch=branch,
+        token=token,
+        expires=expires,
+        secret=secret,
+    )
+
+
+async def renew(
+    uow: UnitOfWork, caller: Caller, vault: Vault, *, secret: str, claims: ClaimsOf
+) -> SignedIn:
+    """Return a fresh token of a live session, with posts and branch as they are now; refuse SESSION_ENDED."""
+    async with uow(caller) as work:
+        session = await queries.session_by_secret(
+            work, hashlib.sha256(secret.encode()).digest()
+        )
+        staff = await queries.staff(work, session.staff_id) if session else None
+        if (
+            session is None
+            or staff is None
+            or staff.state != "ACTIVE"
+            or not rules.still_live(
+                end=session.end_time,
+                expire=session.expire_time,
+                used=session.use_time,
+                now=work.now,
+            )
+        ):
+            raise Unauthenticated("SESSION_ENDED")
+        session.use_time = work.now
+        token, expires = await token_of(work, vault, claims(staff, session.session_id))
+        branch = await work.find(Branch, staff.branch_id)
+    return SignedIn(
+        session=session, staff=staff, branch=branch, token=token, expires=expires
+    )
+
+
+async def revoke(work: Work, subject: str) -> None:
+    """Make every token of *subject* issued up to now worthless, within the five seconds that services take to hear."""
+    row = {"subject": subject, "revoke_time": work.now + timedelta(milliseconds=1)}
+    statement = insert(Revocation).values(row)
+    await work.execute(
+        statement.on_conflict_do_update(
+            index_elements=["subject"],
+            set_={"revoke_time": statement.excluded.revoke_time},
+        )
+    )
+
+
+async def sign_out(uow: UnitOfWork, caller: Caller) -> None:
+    """End the caller's session."""
+    async with uow(caller) as work:
+        session = await work.find(Session, UUID(caller.session.partition("/")[2]))
+        if session is not None and session.end_time is None:
+            session.end_time = work.now
+        await revoke(work, caller.session)
+        work.note(caller.session, branch_id=caller.branch_id)
+
+
+async def set_password(uow: UnitOfWork, caller: Caller, *, old: str, new: str) -> None:
+    """Set a new password, after the old one was given; end every other session. Refuses PASSWORD_WRONG."""
+    async with uow.read(caller) as work:
+        found = await queries.operator_of(work, caller.key)
+    if found is None or not await matches(found.password, old):
+        raise Invalid("PASSWORD_WRONG")
+    fresh = await asyncio.to_thread(hashed, new)
+    async with uow(caller) as work:
+        operator = await work.get(Operator, found.operator_no)
+        operator.password, operator.update_time = fresh, work.now
+        for session in await queries.live_sessions(work, caller.key):
+            if f"sessions/{session.session_id}" != caller.session:
+                session.end_time = work.now
+                await revoke(work, f"sessions/{session.session_id}")
+        work.note(caller.subject, branch_id=caller.branch_id, changed="password")
+
+
+async def issue_service_token(
+    uow: UnitOfWork,
+    caller: Caller,
+    vault: Vault,
+    *,
+    service: str,
+    claims: dict[str, object],
+) -> tuple[str, datetime]:
+    """Return a token for *service*, which the servicer has recognised."""
+    async with uow(caller) as work:
+        work.note(f"services/{service}", branch_id=HEAD_OFFICE)
+        return await token_of(work, vault, claims)
+
+
+async def issue_account_token(
+    uow: UnitOfWork,
+    caller: Caller,
+    vault: Vault,
+    *,
+    account: str,
+    secret: str,
+    claims: AccountClaims,
+) -> tuple[str, datetime]:
+    """Return a token for another system; refuse SIGN_IN_REFUSED alike for a wrong name and a wrong secret."""
+    async with uow.read(caller) as work:
+        found = await queries.account(work, account)
+    right = await matches(found.secret if found else NOBODY, secret)
+    if found is None or not right or not found.enabled:
+        raise Unauthenticated("SIGN_IN_REFUSED")
+    async with uow(caller) as work:
+        work.note(f"accounts/{account}", branch_id=HEAD_OFFICE)
+        return await token_of(work, vault, claims(found))

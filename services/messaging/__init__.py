@@ -1,0 +1,6 @@
+"""
+Owns: template, gateway, batch, delivery
+Publishes: BatchFinished, MessagesSettled, OptOutReceived
+Follows: customer
+Calls: customer, engagement
+"""
