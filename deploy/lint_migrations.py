@@ -1,6 +1,7 @@
 """Write out the SQL of every migration and have squawk read it: nothing may lock or break the release before."""
 
 import io
+import re
 import subprocess
 import sys
 import tempfile
@@ -37,7 +38,8 @@ def sql_of(folder: Path) -> str:
         )
         with environment.begin_transaction():
             environment.run_migrations()
-    return out.getvalue()
+    text = out.getvalue()
+    return re.sub(r"CREATE TABLE alembic_version \(.*?\);", "", text, flags=re.DOTALL)
 
 
 def main() -> int:
@@ -50,7 +52,6 @@ def main() -> int:
             script.write_text(sql_of(migrations))
             command = [
                 str(squawk),
-                "--assume-in-transaction",
                 f"--exclude={','.join(EXCLUDED)}",
                 str(script),
             ]

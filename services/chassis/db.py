@@ -16,6 +16,7 @@ import asyncpg
 from google.protobuf.message import Message
 from sqlalchemy import CursorResult, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -28,7 +29,7 @@ from services.chassis import audit, errands, outbox, tables
 from services.chassis.caller import EVERY_BRANCH, HEAD_OFFICE, Caller
 from services.chassis.calls import CURRENT, Call, Note, Replayed
 from services.chassis.clock import Clock, day_of
-from services.chassis.errors import Invalid, NotFound
+from services.chassis.errors import Invalid, NotFound, Unavailable
 from services.chassis.parameter import Parameters
 
 T = TypeVar("T")
@@ -255,7 +256,10 @@ class UnitOfWork:
 
     async def open(self, caller: Caller, *, read_only: bool = False) -> Work:
         """Begin a transaction that sees *caller*'s branches; whoever opens it ends it."""
-        connection = await self._engine.connect()
+        try:
+            connection = await self._engine.connect()
+        except (SQLAlchemyError, asyncpg.PostgresError, OSError) as error:
+            raise Unavailable("STORE_UNAVAILABLE", retry_after=1) from error
         try:
             raw: Any = (await connection.get_raw_connection()).driver_connection
             await raw.execute(begin_statement(caller.branch_ids, read_only=read_only))  # type: ignore[union-attr]
