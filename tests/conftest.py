@@ -1,5 +1,8 @@
 """Fixtures of all tests: one PostgreSQL per test process, one bank per module."""
 
+import tempfile
+from pathlib import Path
+
 import pytest
 import pytest_asyncio
 
@@ -9,14 +12,13 @@ from tests.bank import TrialBank
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
+def postgres():
     """A PostgreSQL out of the wheel, without the care for power cuts that tests do not need."""
-    folder = tmp_path_factory.mktemp("pg")
-    for path in (folder, *folder.parents[:2]):
-        path.chmod(0o755)
-    server = LocalPostgres(folder / "server", durable=False).start()
-    yield server
-    server.stop()
+    with tempfile.TemporaryDirectory(prefix="guanhu-") as folder:
+        Path(folder).chmod(0o755)
+        server = LocalPostgres(Path(folder) / "server", durable=False).start()
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="session")
