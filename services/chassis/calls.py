@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from services.chassis.caller import Caller
     from services.chassis.db import Work
     from services.chassis.policy import Access
@@ -54,11 +56,14 @@ class Context:
     What a servicer's method is given beside the request.
 
     ``wire`` is gRPC's own context, for peers and metadata; a method that only asks and answers needs ``caller`` alone.
+    ``check`` enforces the contract's rules on one message of a stream, whose messages the gate only parses: lines
+    of bulk are judged one by one, not refused whole.
     """
 
     caller: Caller
     trace_id: str
     wire: Any
+    check: Callable[[Any], None]
 
 
 CURRENT: ContextVar[Call | None] = ContextVar("guanhu_call", default=None)

@@ -47,6 +47,17 @@ ANSWERED = """
     WHERE branch_id = $1 AND caller = $2 AND method = $3 AND request_id = $4"""
 
 
+class Named(asyncpg.Record):
+    """A row of plain SQL whose columns can be read as attributes, like those of Core selects."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the column of this name."""
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
 def engine_of(dsn: str, size: int = POOL_SIZE) -> AsyncEngine:
     """
     Return an engine for *dsn* whose transactions are begun and ended by the unit of work alone.
@@ -56,6 +67,7 @@ def engine_of(dsn: str, size: int = POOL_SIZE) -> AsyncEngine:
     plain = dsn.replace("postgresql://", "postgresql+asyncpg://", 1)
     return create_async_engine(
         plain,
+        connect_args={"record_class": Named},
         pool_size=size,
         max_overflow=0,
         pool_timeout=5,
@@ -111,7 +123,7 @@ class Work:
             await self._session.flush()
         return await self._connection.execute(statement, values)  # type: ignore[return-value]
 
-    async def run(self, sql: str, *values: object) -> list[asyncpg.Record]:
+    async def run(self, sql: str, *values: object) -> list[Any]:
         """Run one set-based statement as it stands, with ``$1`` parameters; return its rows."""
         if self._session is not None:
             await self._session.flush()

@@ -336,7 +336,9 @@ class Served:
         """Serve, then settle effect, answer and audit record in one transaction; a repeat gets the stored answer."""
         method: Method = self._inner.unary_unary
         try:
-            reply = await method(request, Context(call.caller, call.trace_id, context))
+            reply = await method(
+                request, Context(call.caller, call.trace_id, context, self._gate.check)
+            )
             answer = self._write(reply)
             if call.joined:
                 work = await self._gate.uow.joined(call)
@@ -357,7 +359,8 @@ class Served:
             token = CURRENT.set(call)
             try:
                 async for reply in self._inner.unary_stream(
-                    request, Context(call.caller, call.trace_id, context)
+                    request,
+                    Context(call.caller, call.trace_id, context, self._gate.check),
                 ):
                     await context.write(self._write(reply))
             finally:
@@ -374,7 +377,8 @@ class Served:
             token = CURRENT.set(call)
             try:
                 reply = await self._inner.stream_unary(
-                    self._each(raws), Context(call.caller, call.trace_id, context)
+                    self._each(raws),
+                    Context(call.caller, call.trace_id, context, self._gate.check),
                 )
                 if self._access.audited:
                     await self._gate.record(call, "OK")

@@ -92,21 +92,30 @@ def create_frame_tables(service: str) -> None:
     )
 
 
-def protect(table: str, service: str, *, append_only: bool = False) -> None:
-    """Put row-level security, forced, on a table with a branch, and grant what the service's roles may do."""
+def protect(
+    table: str, service: str, *, append_only: bool = False, movable: bool = False
+) -> None:
+    """
+    Put row-level security, forced, on a table with a branch, and grant what the service's roles may do.
+
+    Rows of an *append_only* table are for ever, except that those of a *movable* one go along when a resource
+    moves to another branch.
+    """
     condition = f"branch_id = ANY ((SELECT {SCOPE})::int[]) OR (SELECT {SCOPE} = '{{-1}}'::int[])"
     run_each(
         f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
         f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
         f"CREATE POLICY branches ON {table} USING ({condition}) WITH CHECK ({condition})",
     )
-    grant(table, service, append_only=append_only)
+    grant(table, service, append_only=append_only, movable=movable)
 
 
-def grant(table: str, service: str, *, append_only: bool = False) -> None:
+def grant(
+    table: str, service: str, *, append_only: bool = False, movable: bool = False
+) -> None:
     """Grant what the roles may do: deleting is for the bulk role alone, and rows that are for ever are only added."""
     rights = "SELECT, INSERT" if append_only else "SELECT, INSERT, UPDATE"
-    more = "" if append_only else ", DELETE"
+    more = ", DELETE" if movable or not append_only else ""
     run_each(
         f"GRANT {rights} ON {table} TO guanhu_{service}",
         f"GRANT {rights}{more} ON {table} TO guanhu_{service}_bulk",

@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from google.protobuf.message import Message
-from sqlalchemy import ColumnElement, Row, Select, func, select, tuple_
+from sqlalchemy import Row, Select, func, select, tuple_
 from tink import TinkError
 
 from services.chassis.caller import Caller
@@ -129,9 +129,7 @@ def _binding(request: Message, caller: Caller) -> bytes:
     ).digest()
 
 
-def paged(
-    statement: Select[Any], page: Page, keys: Sequence[ColumnElement[Any]]
-) -> Select[Any]:
+def paged(statement: Select[Any], page: Page, keys: Sequence[Any]) -> Select[Any]:
     """
     Return *statement* cut to *page*, in the order of *keys*, with one row more to know whether there is a next.
 

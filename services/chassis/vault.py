@@ -7,7 +7,6 @@ be put in another's place. Mobile numbers are few: the index keys lie in files, 
 
 import json
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 import tink
@@ -74,21 +73,28 @@ class Vault:
         )
 
     def indexes(self, value: str, column: str) -> list[bytes]:
-        """Return the index of *value* under every key, newest first, so that a search finds rows of a key before."""
+        """Return the index of *value* under every key, so that a search also finds what an older key wrote."""
         text = f"{column}|{digits_of(value)}".encode()
-        newest = self._prfs.primary_id()
-        order = sorted(self._prfs.all(), key=lambda number: number != newest)
-        return [self._prfs.all()[number].compute(text, INDEX_BYTES) for number in order]
+        return [key.compute(text, INDEX_BYTES) for key in self._prfs.all().values()]
 
     def suffix(self, value: str, column: str) -> bytes:
         """Return the short index of the last four digits of *value*."""
         text = f"{column}.suffix|{digits_of(value)[-4:]}".encode()
         return self._prfs.primary().compute(text, INDEX_BYTES)[:SUFFIX_BYTES]
 
-    def seal_many(self, values: Iterable[tuple[str, str]]) -> list[bytes]:
-        """Return many (value, place) pairs encrypted, in order."""
-        encrypt = self._aead.encrypt
-        return [encrypt(value.encode(), place.encode()) for value, place in values]
+    def suffixes(self, value: str, column: str) -> list[bytes]:
+        """Return the short index of the last four digits of *value* under every key."""
+        text = f"{column}.suffix|{digits_of(value)[-4:]}".encode()
+        return [
+            key.compute(text, INDEX_BYTES)[:SUFFIX_BYTES]
+            for key in self._prfs.all().values()
+        ]
+
+    def digest(self, text: str, column: str) -> bytes:
+        """Return a keyed digest of *text*, which tells whether it changed and nothing else."""
+        return self._prfs.primary().compute(
+            f"{column}.digest|{text}".encode(), INDEX_BYTES
+        )
 
 
 def _handle(path: Path) -> tink.KeysetHandle:
