@@ -1,0 +1,51 @@
+"""The customer service: the one place that wires it."""
+
+from datetime import date, time
+
+from guanhu.customer.v1 import (
+    customer_pb2_grpc,
+    product_pb2_grpc,
+    reason_pb2,
+    snapshot_pb2_grpc,
+)
+
+from services.chassis.db import Work
+from services.chassis.server import Frame, Service, Servicers, main
+from services.chassis.worker import Due
+from services.customer.config import PARAMETERS
+from services.customer.customer.servicer import CustomerServicer
+from services.customer.product.servicer import ProductServicer
+from services.customer.snapshot.actions.detection import DATES, detect_dates
+from services.customer.snapshot.servicer import SnapshotServicer
+
+
+def servicers(frame: Frame) -> Servicers:
+    """Return the servicers of the customer service."""
+    return (
+        (
+            customer_pb2_grpc.add_CustomerServiceServicer_to_server,
+            CustomerServicer(frame),
+        ),
+        (product_pb2_grpc.add_ProductServiceServicer_to_server, ProductServicer(frame)),
+        (
+            snapshot_pb2_grpc.add_SnapshotServiceServicer_to_server,
+            SnapshotServicer(frame),
+        ),
+    )
+
+
+async def tell_dates(work: Work, branch_id: int, day: date) -> None:
+    """Tell what the calendar brings, every morning before opening."""
+    await detect_dates(work, branch_id, day)
+
+
+SERVICE = Service(
+    name="customer",
+    reasons=(reason_pb2,),
+    servicers=servicers,
+    parameters=PARAMETERS,
+    due=lambda frame: (Due(DATES, time(5, 0), tell_dates, bulk=True),),
+)
+
+if __name__ == "__main__":
+    main(SERVICE, "services.customer")

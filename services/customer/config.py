@@ -1,0 +1,102 @@
+"""Parameters that the rules of the customer service read, with types and defaults."""
+
+from services.chassis.parameter import Declared, Parameters
+
+PARAMETERS = Parameters(
+    Declared(
+        "tier_thresholds",
+        {
+            "gold": 10_000_000,
+            "platinum": 50_000_000,
+            "diamond": 300_000_000,
+            "private": 600_000_000,
+        },
+        "Least financial assets of each tier, in cents.",
+        "各等级的最低金融资产（分）。",
+        least=1,
+    ),
+    Declared(
+        "potential_percent",
+        50,
+        "Share of the lowest VIP standard, in percent, from which a customer counts as potential.",
+        "潜力客户：金融资产达到最低贵宾标准的百分比。",
+        least=1,
+        most=100,
+    ),
+    Declared(
+        "large_movement",
+        {
+            "basic": 5_000_000,
+            "gold": 5_000_000,
+            "platinum": 20_000_000,
+            "diamond": 50_000_000,
+            "private": 50_000_000,
+        },
+        "Amount from which one inflow or outflow is large, by tier, in cents.",
+        "各等级大额收支的金额起点（分）。",
+        least=1,
+    ),
+    Declared(
+        "asset_change",
+        {"percent": 20, "least": 5_000_000},
+        "Change of financial assets against the period before that is reported: percent, and least amount in cents.",
+        "金融资产升降提醒：比上期变动百分比，且不低于金额（分）。",
+        least=1,
+    ),
+    Declared(
+        "maturity_window",
+        {"back": 90, "ahead": 90},
+        "Days back and ahead that maturities can be listed for.",
+        "产品到期查询范围：前后天数。",
+        least=1,
+        most=365,
+    ),
+    Declared(
+        "maturity_days_ahead",
+        5,
+        "Days before maturity at which the owner is reminded.",
+        "产品到期提前提醒天数。",
+        least=1,
+        most=90,
+    ),
+    Declared(
+        "birthday_days_ahead",
+        3,
+        "Days before a birthday at which the owner is reminded.",
+        "生日提前提醒天数。",
+        least=0,
+        most=30,
+    ),
+    Declared(
+        "reveal_quota",
+        50,
+        "Fields that one member of staff may reveal in a day.",
+        "每人每日可查看完整信息的次数。",
+        least=1,
+        most=10_000,
+    ),
+    Declared(
+        "group_limit",
+        20_000,
+        "Members that one group holds at most.",
+        "每个群组的客户上限。",
+        least=1,
+        most=1_000_000,
+    ),
+    Declared(
+        "sms_hours",
+        {"from": 9, "to": 20},
+        "Hours of the day, local, between which messages are sent.",
+        "短信发送时段（当地时间，时）。",
+        least=0,
+        most=24,
+    ),
+    Declared(
+        "snapshot_fault_percent",
+        20,
+        "Share of faulty lines, in percent, at which an import is stopped.",
+        "错误行达到该百分比时停止导入。",
+        least=1,
+        most=100,
+    ),
+)
