@@ -15,6 +15,7 @@ from services.chassis.migrate import scripts_of
 EXCLUDED = (
     "prefer-robust-stmts",  # every migration runs in a transaction
     "require-timeout-settings",  # set once for all in services/chassis/migrate.py
+    "prefer-bigint-over-smallint",  # enumerations of the contract
     "prefer-bigint-over-int",  # branch numbers and small counts are integers by contract
     "require-concurrent-index-creation",  # only tables that the same migration creates
 )

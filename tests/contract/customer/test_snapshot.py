@@ -176,6 +176,8 @@ async def test_faulty_lines_are_listed_and_the_others_stored(served):
         (2, 7, "id_number", "LINE_ID_NUMBER_MALFORMED", True),
         (3, 1, "aum_minor", "LINE_ASSETS_CONTRADICT", True),
         (3, 2, "number", "LINE_CUSTOMER_UNKNOWN", False),
+        (3, 3, "aum_minor", "LINE_AMOUNT_NEGATIVE", False),
+        (3, 3, "deposits_minor", "LINE_AMOUNT_NEGATIVE", False),
         (3, 3, "financial_assets_minor", "LINE_AMOUNT_NEGATIVE", False),
     ]
     assert all(one.sentence and one.sentence_zh for one in listed)
