@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, any_, exists, func, literal, or_, select
+from sqlalchemy import Row, Select, any_, bindparam, exists, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Integer, Text
 
@@ -61,29 +61,48 @@ def branches(caller: Caller) -> Any:
     return Customer.branch_id == any_(literal(list(caller.branch_ids), ARRAY(Integer)))
 
 
+def seen_by(staff: Any, now: Any) -> Any:
+    """Return the predicate of customers that a member of staff owns, covers for, or was referred to."""
+    reads = exists().where(
+        (Reader.branch_id == Customer.branch_id)
+        & (Reader.number == Customer.number)
+        & (Reader.staff == staff)
+        & (Reader.access_version == Customer.access_version)
+        & (Reader.until_time.is_(None) | (Reader.until_time > now))
+    )
+    return or_(Customer.owner == staff, reads)
+
+
 def visible(caller: Caller, now: Any) -> Any:
     """Return the predicate of customers the caller may see: the branches', or only those of its own."""
     if not caller.own_only:
         return branches(caller)
-    reads = exists().where(
-        (Reader.branch_id == Customer.branch_id)
-        & (Reader.number == Customer.number)
-        & (Reader.staff == caller.key)
-        & (Reader.access_version == Customer.access_version)
-        & (Reader.until_time.is_(None) | (Reader.until_time > now))
-    )
-    return branches(caller) & or_(Customer.owner == caller.key, reads)
+    return branches(caller) & seen_by(caller.key, now)
 
 
-async def customer(work: Work, number: str) -> Row[Any]:
+ONE = select(*SHOWN).where(
+    (Customer.branch_id == bindparam("branch_id"))
+    & (Customer.number == bindparam("number"))
+)
+"""One customer, for callers who see the whole branch."""
+
+ONE_OWN = ONE.where(seen_by(bindparam("staff"), bindparam("now")))
+"""One customer, for callers who see only what is theirs."""
+
+
+async def customer(work: Work, number: str) -> Any:
     """Return one customer as the contract shows it; refuse NOT_FOUND when there is none in scope."""
-    branch_id = await work.locate("customers", number, "客户")
-    where = (Customer.branch_id == branch_id) & (Customer.number == number)
-    statement = select(*SHOWN).where(where & visible(work.caller, work.now))
-    row = (await work.execute(statement)).one_or_none()
-    if row is None:
+    key = {
+        "branch_id": await work.locate("customers", number, "客户"),
+        "number": number,
+    }
+    if work.caller.own_only:
+        rows = await work.fetch(ONE_OWN, **key, staff=work.caller.key, now=work.now)
+    else:
+        rows = await work.fetch(ONE, **key)
+    if not rows:
         raise NotFound("customer", "客户")
-    return row
+    return rows[0]
 
 
 async def customers(work: Work, numbers: Sequence[str]) -> dict[str, Row[Any]]:
