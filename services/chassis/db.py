@@ -34,7 +34,7 @@ from services.chassis.clock import Clock, day_of
 from services.chassis.errors import Invalid, NotFound, Unavailable
 from services.chassis.parameter import Parameters
 
-DIALECT = asyncpg_dialect()
+DIALECT: Any = asyncpg_dialect()  # type: ignore[no-untyped-call]
 
 T = TypeVar("T")
 
