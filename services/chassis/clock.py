@@ -19,3 +19,8 @@ def system_clock() -> datetime:
 def day_of(moment: datetime, zone: str = HOME_ZONE) -> date:
     """Return the calendar day that *moment* falls on in *zone*."""
     return moment.astimezone(ZoneInfo(zone)).date()
+
+
+def local_hour(moment: datetime, zone: str = HOME_ZONE) -> int:
+    """Return the hour of the day, 0 to 23, that *moment* falls in in *zone*."""
+    return moment.astimezone(ZoneInfo(zone)).hour

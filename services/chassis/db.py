@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 import asyncpg
 from google.protobuf.message import Message
-from sqlalchemy import CursorResult, Select, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import CursorResult, Integer, Select, any_, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
@@ -28,7 +28,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.sql.base import Executable
 
 from services.chassis import audit, errands, outbox, tables
-from services.chassis.caller import EVERY_BRANCH, HEAD_OFFICE, Caller
+from services.chassis.caller import HEAD_OFFICE, Caller
 from services.chassis.calls import CURRENT, Call, Note, Replayed
 from services.chassis.clock import Clock, day_of
 from services.chassis.errors import Invalid, NotFound, Unavailable
@@ -353,9 +353,13 @@ def chosen(mapping: Mapping[str, object], paths: Iterable[str]) -> dict[str, obj
     return {path: mapping[path] for path in paths}
 
 
-def everywhere(caller: Caller) -> bool:
-    """Say whether a query for *caller* must go over the whole bank."""
-    return EVERY_BRANCH in caller.branch_ids
+def within(column: Any, caller: Caller) -> Any:
+    """Return the predicate that names *caller*'s branches, so that the planner uses the keys they lead."""
+    if caller.everywhere:
+        return literal(True)  # noqa: FBT003 - a bank-wide query, by right of the caller
+    if len(caller.branch_ids) == 1:
+        return column == caller.branch_ids[0]
+    return column == any_(literal(list(caller.branch_ids), ARRAY(Integer)))
 
 
 def as_json(value: object) -> str:

@@ -23,6 +23,11 @@ def number_of(collection: str, name: str) -> int:
     return int(key)
 
 
+def optional_key(collection: str, name: str) -> str:
+    """Return the key in *name*, empty when there is no name."""
+    return key_of(collection, name) if name else ""
+
+
 def keys_of(collection: str, names: list[str]) -> list[str]:
     """Return the keys of *names* in their order."""
     return [key_of(collection, name) for name in names]

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -22,6 +22,9 @@ from tink import TinkError
 from services.chassis.caller import Caller
 from services.chassis.errors import Invalid
 from services.chassis.vault import Vault
+
+if TYPE_CHECKING:
+    from services.chassis.db import Work
 
 DEFAULT_SIZE = 50
 MOST = 500
@@ -154,6 +157,38 @@ def split(
         return rows, ""
     shown = rows[: page.size]
     return shown, pager.token(page, keys(shown[-1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """
+    How the rows of one noun are listed.
+
+    ``orders`` are the columns one can sort by, none of them null; ``unique`` those that make every order total,
+    branch first, which the statement must select under their own names.
+    """
+
+    orders: Mapping[str, Any]
+    default: str
+    unique: Sequence[Any]
+
+    async def read(
+        self, work: "Work", pager: Pager, request: Any, statement: Select[Any]
+    ) -> tuple[Sequence[Row[Any]], str, int]:
+        """Return the rows of the page that *request* asks for, the token of the next, and how many rows there are."""
+        page = pager.page(request, work.caller, tuple(self.orders), self.default)
+        key = self.orders[page.order]
+        found = await work.execute(
+            paged(
+                statement.add_columns(key.label("sort_key")), page, (key, *self.unique)
+            )
+        )
+        total = (await work.execute(counted(statement))).scalar_one()
+        shown, token = split(pager, page, found.all(), self._key)
+        return shown, token, int(total)
+
+    def _key(self, row: Row[Any]) -> tuple[Any, ...]:
+        return row.sort_key, *(getattr(row, column.key) for column in self.unique)
 
 
 def counted(statement: Select[Any]) -> Select[Any]:

@@ -7,6 +7,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
 from google.type.money_pb2 import Money
 
+from services.chassis.errors import Invalid
+
 EPOCH = date(1970, 1, 1)
 NANOS_PER_CENT = 10_000_000
 
@@ -30,9 +32,21 @@ def date_to(day: date | None) -> Any:
     return Date(year=day.year, month=day.month, day=day.day) if day else None
 
 
-def date_from(message: Date) -> date | None:
-    """Return the day of *message*; None when it is unset. Raises ValueError for a day no calendar has."""
-    return date(message.year, message.month, message.day) if message.year else None
+def date_from(message: Date, field: str = "date") -> date | None:
+    """Return the day of *message*, None when it is unset; refuse FIELD_INVALID for one that no calendar has."""
+    try:
+        return date(message.year, message.month, message.day) if message.year else None
+    except ValueError:
+        raise Invalid(
+            "FIELD_INVALID", fields={field: "no such day"}, count=1, named=field
+        ) from None
+
+
+def version_from(etag: str) -> int:
+    """Return the version that *etag* stands for, -1 for one we never gave; refuse ETAG_REQUIRED when it is empty."""
+    if not etag:
+        raise Invalid("ETAG_REQUIRED")
+    return int(etag) if etag.isdecimal() and len(etag) < 10 else -1
 
 
 def day_from(days: int) -> date | None:

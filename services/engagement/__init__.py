@@ -1,5 +1,5 @@
 """
-Owns: reminder, opportunity, contact_plan, work_log
+Owns: portfolio, reminder, opportunity, contact_plan, work_log
 Publishes: ContactRecorded, OpportunityOpened, OpportunityWon, OpportunityLost, PlanApproved
 Follows: customer, allocation
 Calls: customer

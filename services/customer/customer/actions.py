@@ -41,17 +41,15 @@ async def update_sheet(
     caller: Caller,
     *,
     number: str,
-    version: int | None,
+    version: int,
     fields: Mapping[str, Any],
 ) -> Any:
     """
     Write *fields* of the profile sheet, if *version* is still current, and mark the sheet as gone through today.
 
-    Refuses ETAG_REQUIRED, CHANGED_MEANWHILE, NEXT_CONTACT_PAST and NOT_FOUND.
+    Refuses CHANGED_MEANWHILE, NEXT_CONTACT_PAST and NOT_FOUND.
     Source: handbook, monthly grooming of information.
     """
-    if version is None:
-        raise Invalid("ETAG_REQUIRED")
     async with uow(caller) as work:
         row = await held(work, number)
         if row.version != version:

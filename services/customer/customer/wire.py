@@ -5,13 +5,18 @@ from datetime import datetime
 from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.type.date_pb2 import Date
 from guanhu.customer.v1 import customer_pb2 as pb
 
 from services.chassis.db import chosen
-from services.chassis.errors import Invalid
 from services.chassis.names import key_of, keys_of, name_of
-from services.chassis.wiretypes import date_from, date_to, money_to, time_from, time_to
+from services.chassis.wiretypes import (
+    date_from,
+    date_to,
+    money_to,
+    time_from,
+    time_to,
+    version_from,
+)
 from services.customer.customer import rules
 from services.customer.customer.actions import Access, ContactNote
 from services.customer.customer.queries import Filters
@@ -99,26 +104,15 @@ def contact_to(row: Any) -> pb.Contact | None:
 def sheet_from(sheet: pb.ProfileSheet, mask: FieldMask) -> dict[str, Any]:
     """Return the fields of *sheet* that *mask* names; refuse MASK_UNKNOWN for any other."""
     values: dict[str, Any] = {name: getattr(sheet, name) for name in rules.SHEET}
-    values["next_contact_on"] = day_from(sheet.next_contact_on, "next_contact_on")
+    values["next_contact_on"] = date_from(sheet.next_contact_on, "next_contact_on")
     return chosen(values, mask.paths)
-
-
-def day_from(message: Date, field: str) -> Any:
-    """Return the day of *message*; refuse FIELD_INVALID for one that no calendar has."""
-    try:
-        return date_from(message)
-    except ValueError:
-        raise Invalid(
-            "FIELD_INVALID", fields={field: "no such day"}, count=1, named=field
-        ) from None
 
 
 def update_from(request: pb.UpdateCustomerRequest) -> dict[str, Any]:
     """Return what an update asks for."""
-    etag = request.customer.etag
     return {
         "number": key_of("customers", request.customer.name),
-        "version": (int(etag) if etag.isdecimal() else -1) if etag else None,
+        "version": version_from(request.customer.etag),
         "fields": sheet_from(request.customer.profile_sheet, request.update_mask),
     }
 
@@ -132,14 +126,14 @@ def filters_from(request: pb.ListCustomersRequest) -> Filters:
         tier=request.tier,
         customer_type=request.customer_type,
         source=request.source,
-        next_contact_from=day_from(request.next_contact_from, "next_contact_from"),
-        next_contact_to=day_from(request.next_contact_to, "next_contact_to"),
+        next_contact_from=date_from(request.next_contact_from, "next_contact_from"),
+        next_contact_to=date_from(request.next_contact_to, "next_contact_to"),
         not_contacted_days=request.not_contacted_days,
         unassigned=request.unassigned,
         do_not_disturb=request.do_not_disturb
         if request.HasField("do_not_disturb")
         else None,
-        groomed_before=day_from(request.groomed_before, "groomed_before"),
+        groomed_before=date_from(request.groomed_before, "groomed_before"),
     )
 
 

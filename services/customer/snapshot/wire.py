@@ -29,10 +29,7 @@ async def header_from(parts: AsyncIterator[Any], check: Any) -> Header:
         if part.WhichOneof("part") != "header":
             break
         check(part)
-        try:
-            day = date_from(part.header.snapshot_date)
-        except ValueError:
-            day = None
+        day = date_from(part.header.snapshot_date, "header.snapshot_date")
         if day is None:
             raise Invalid(
                 "FIELD_INVALID",
