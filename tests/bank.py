@@ -44,12 +44,15 @@ class TrialKeys:
     kid: str = "trial"
     revocations: dict[str, float] = field(default_factory=dict)
     tree: Tree = TREE
+    more: dict[str, str] = field(default_factory=dict)
 
     async def fetch(self) -> KeySet:
         """Return the set as a service would fetch it."""
         jwk = json.dumps(self.key.as_dict(private=False))
         return KeySet(
-            keys={self.kid: jwk}, revocations=dict(self.revocations), tree=self.tree
+            keys={**self.more, self.kid: jwk},
+            revocations=dict(self.revocations),
+            tree=self.tree,
         )
 
     def token(

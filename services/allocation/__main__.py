@@ -1,5 +1,6 @@
 """The allocation service: the one place that wires it."""
 
+from guanhu.allocation.v1 import ownership_pb2_grpc, reason_pb2
 from guanhu.identity.v1 import identity_pb2_grpc
 from guanhu.identity.v1 import reason_pb2 as identity_reasons
 
@@ -7,6 +8,8 @@ from services.allocation.config import PARAMETERS
 from services.allocation.identity.actions import rotate_key
 from services.allocation.identity.queries import LocalKeys
 from services.allocation.identity.servicer import IdentityServicer
+from services.allocation.ownership.servicer import OwnershipServicer
+from services.allocation.reactions import REACTIONS
 from services.chassis.caller import service_caller
 from services.chassis.server import Frame, Service, Servicers, main
 
@@ -18,6 +21,10 @@ def servicers(frame: Frame) -> Servicers:
             identity_pb2_grpc.add_IdentityServiceServicer_to_server,
             IdentityServicer(frame),
         ),
+        (
+            ownership_pb2_grpc.add_OwnershipServiceServicer_to_server,
+            OwnershipServicer(frame),
+        ),
     )
 
 
@@ -28,9 +35,10 @@ async def prepare(frame: Frame) -> None:
 
 SERVICE = Service(
     name="allocation",
-    reasons=(identity_reasons,),
+    reasons=(identity_reasons, reason_pb2),
     servicers=servicers,
     parameters=PARAMETERS,
+    reactions=lambda frame: REACTIONS,
     keys=lambda uow, vault: LocalKeys(uow),
     prepare=prepare,
 )

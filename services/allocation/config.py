@@ -9,4 +9,12 @@ PARAMETERS = Parameters(
         "What happens when an owner would get more customers than the capacity: WARN or FORBID.",
         "管户人员超出管户容量时的处理方式：WARN 提醒，FORBID 禁止。",
     ),
+    Declared(
+        "cultivation_months",
+        3,
+        "Months in which a newly assigned customer is not taken back as unfamiliar.",
+        "开垦期（月），期内不因不熟悉而收回客户。",
+        least=0,
+        most=24,
+    ),
 )

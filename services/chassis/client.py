@@ -13,8 +13,10 @@ from typing import Any
 import grpc
 from guanhu.identity.v1 import identity_pb2, identity_pb2_grpc
 
+from services.chassis.caller import Branch, Tree
 from services.chassis.calls import CURRENT
 from services.chassis.config import Shared
+from services.chassis.keyring import KeySet
 
 DEFAULT_SECONDS = 10.0
 """Deadline of a call whose caller sets none."""
@@ -204,3 +206,39 @@ class Peers:
         """Close every channel."""
         for channel in self._channels.values():
             await channel.close()
+
+
+class RemoteKeys:
+    """The key set as the identity service tells it over gRPC."""
+
+    def __init__(self, peers: Peers) -> None:
+        """Ask through *peers*."""
+        self._stub = identity_pb2_grpc.IdentityServiceStub(peers.channel("allocation"))
+
+    async def fetch(self) -> KeySet:
+        """Return keys, revocations and the tree."""
+        keys = await self._stub.ListKeys(identity_pb2.ListKeysRequest(), timeout=2)
+        cut = await self._stub.ListRevocations(
+            identity_pb2.ListRevocationsRequest(), timeout=2
+        )
+        tree = await self._stub.ListBranchTree(
+            identity_pb2.ListBranchTreeRequest(), timeout=2
+        )
+        return KeySet(
+            keys={key.key_id: key.jwk_json for key in keys.keys},
+            revocations={
+                one.subject: one.revoke_time.ToNanoseconds() / 1e9
+                for one in cut.revocations
+            },
+            tree=Tree(
+                {
+                    node.branch_id: Branch(
+                        node.branch_id,
+                        node.parent_branch_id,
+                        node.time_zone,
+                        node.display_name,
+                    )
+                    for node in tree.branches
+                }
+            ),
+        )

@@ -116,6 +116,7 @@ class Work:
         self.now = now
         self.today: date = day_of(now)
         self.notes: dict[int, Note] = {}
+        self.held: dict[int, Mapping[str, Any]] = {}
 
     @property
     def session(self) -> AsyncSession:

@@ -1,4 +1,4 @@
-"""Logs: one line per call and per reaction; columns on a terminal, JSON elsewhere; never a name, number or balance."""
+"""Logs: one line per call and per reaction; columns on a terminal, JSON elsewhere; never a name, number or amount."""
 
 import logging
 import sys

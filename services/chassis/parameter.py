@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from guanhu.parameter.v1 import parameter_pb2, parameter_pb2_grpc
-from sqlalchemy import ARRAY, Text, any_, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from services.chassis import names, tables, wiretypes
@@ -25,6 +24,12 @@ if TYPE_CHECKING:
 
     from services.chassis.calls import Context
     from services.chassis.db import UnitOfWork, Work
+
+
+HELD = """
+    SELECT branch_id, key, effective_date, value::text AS value, update_time, update_by FROM parameters
+    WHERE key = ANY ($1) AND effective_date <= $3 AND branch_id IN (0, $2)
+    ORDER BY branch_id <> 0, effective_date"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,27 +98,22 @@ class Parameters:
         self.declared: Mapping[str, Declared] = {one.key: one for one in declared}
 
     async def value(self, work: Work, key: str, *, branch_id: int, day: date) -> Any:
-        """Return the value of *key* in force for *branch_id* on *day*."""
-        return (await self.in_force(work, [key], branch_id=branch_id, day=day))[
-            key
-        ].value
+        """Return the value of *key* in force for *branch_id* on *day*; all are read with the first of a transaction."""
+        if branch_id not in work.held:
+            work.held[branch_id] = await self.in_force(
+                work, list(self.declared), branch_id=branch_id, day=day
+            )
+        return work.held[branch_id][key].value
 
     async def in_force(
         self, work: Work, keys: list[str], *, branch_id: int, day: date
     ) -> dict[str, InForce]:
         """Return what holds for each of *keys*, read in one query."""
-        table = tables.parameters
-        where = (table.c.key == any_(literal(keys, ARRAY(Text)))) & (
-            table.c.effective_date <= day
-        )
-        where &= (table.c.branch_id == branch_id) | (table.c.branch_id == HEAD_OFFICE)
-        order = (table.c.branch_id != HEAD_OFFICE, table.c.effective_date)
-        rows = await work.execute(select(table).where(where).order_by(*order))
         found = {key: InForce(self.declared[key].default) for key in keys}
-        for row in rows:
-            default = self.declared[row.key].default
-            value = {**default, **row.value} if isinstance(default, dict) else row.value
-            found[row.key] = InForce(value, row)
+        for row in await work.run(HELD, keys, branch_id, day):
+            default, value = self.declared[row.key].default, json.loads(row.value)
+            merged = {**default, **value} if isinstance(default, dict) else value
+            found[row.key] = InForce(merged, row)
         return found
 
 
@@ -175,23 +175,12 @@ class ParameterServicer(parameter_pb2_grpc.ParameterServiceServicer):
                     work, [declared.key], branch_id=request.branch_id, day=day
                 )
             )[declared.key]
-            row = {
+            key = {
                 "branch_id": request.branch_id,
                 "key": declared.key,
                 "effective_date": day,
-                "value": value,
             }
-            row |= {"update_time": work.now, "update_by": context.caller.subject}
-            statement = insert(tables.parameters).values(row)
-            new = {
-                name: statement.excluded[name]
-                for name in ("value", "update_time", "update_by")
-            }
-            await work.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["branch_id", "key", "effective_date"], set_=new
-                )
-            )
+            await _store(work, key, value)
             work.note(
                 request.name,
                 branch_id=HEAD_OFFICE,
@@ -203,6 +192,19 @@ class ParameterServicer(parameter_pb2_grpc.ParameterServiceServicer):
                 work, [declared.key], branch_id=request.branch_id, day=day
             )
         return message_of(declared, found[declared.key])
+
+
+async def _store(work: Work, key: Mapping[str, Any], value: object) -> None:
+    """Write the value that holds from a day on, in place of one that was set for the same day."""
+    new = {
+        "value": value,
+        "update_time": work.now,
+        "update_by": work.caller.subject,
+    }
+    statement = insert(tables.parameters).values({**key, **new})
+    await work.execute(
+        statement.on_conflict_do_update(index_elements=list(key), set_=new)
+    )
 
 
 def message_of(declared: Declared, found: InForce) -> parameter_pb2.Parameter:

@@ -23,24 +23,22 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from guanhu.audit.v1 import audit_pb2_grpc
 from guanhu.events.v1 import events_pb2_grpc
-from guanhu.identity.v1 import identity_pb2, identity_pb2_grpc
 from guanhu.parameter.v1 import parameter_pb2_grpc
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.chassis import outbox
 from services.chassis.audit import AuditServicer
-from services.chassis.caller import Branch, Tree, service_caller
-from services.chassis.client import MESSAGE_BYTES, Peers
+from services.chassis.caller import service_caller
+from services.chassis.client import MESSAGE_BYTES, Peers, RemoteKeys
 from services.chassis.clock import Clock, system_clock
 from services.chassis.config import Settings, read_settings
 from services.chassis.db import UnitOfWork, engine_of
 from services.chassis.errors import learn_reasons
 from services.chassis.feed import FeedServicer, Follower, Reactions
 from services.chassis.interceptors import Gate
-from services.chassis.keyring import Keyring, KeySet, KeySource
+from services.chassis.keyring import Keyring, KeySource
 from services.chassis.logs import configure_logs
 from services.chassis.metrics import serve_metrics
-from services.chassis.migrate import migrate
 from services.chassis.paging import Pager
 from services.chassis.parameter import Parameters, ParameterServicer
 from services.chassis.policy import policies
@@ -101,42 +99,6 @@ class Service:
     loops: Callable[[Frame], Sequence[Awaitable[None]]] = lambda frame: ()
     keys: Callable[[UnitOfWork, Vault], KeySource] | None = None
     prepare: Callable[[Frame], Awaitable[None]] | None = None
-
-
-class RemoteKeys:
-    """The key set as the identity service tells it over gRPC."""
-
-    def __init__(self, peers: Peers) -> None:
-        """Ask through *peers*."""
-        self._stub = identity_pb2_grpc.IdentityServiceStub(peers.channel("allocation"))
-
-    async def fetch(self) -> KeySet:
-        """Return keys, revocations and the tree."""
-        keys = await self._stub.ListKeys(identity_pb2.ListKeysRequest(), timeout=2)
-        cut = await self._stub.ListRevocations(
-            identity_pb2.ListRevocationsRequest(), timeout=2
-        )
-        tree = await self._stub.ListBranchTree(
-            identity_pb2.ListBranchTreeRequest(), timeout=2
-        )
-        return KeySet(
-            keys={key.key_id: key.jwk_json for key in keys.keys},
-            revocations={
-                one.subject: one.revoke_time.ToNanoseconds() / 1e9
-                for one in cut.revocations
-            },
-            tree=Tree(
-                {
-                    node.branch_id: Branch(
-                        node.branch_id,
-                        node.parent_branch_id,
-                        node.time_zone,
-                        node.display_name,
-                    )
-                    for node in tree.branches
-                }
-            ),
-        )
 
 
 def frame_of(
@@ -388,6 +350,8 @@ def main(service: Service, module: str) -> None:
     configure_logs(service.name, as_json=settings.shared.log_json)
     share = "--share" in sys.argv
     if command == "migrate":
+        from services.chassis.migrate import migrate  # noqa: PLC0415 - a tenth of a start, and seldom needed
+
         migrate(
             service.name,
             settings.own.owner_dsn,

@@ -152,11 +152,19 @@ async def remind_of_dates(work: Work, fact: Any, event: Any) -> None:
     await remind(work, event.branch_id, facts)
 
 
+def active(line: Any) -> bool:
+    """Say whether somebody looks after the customer of a line, rather than only holds them."""
+    return bool(line.state == ownership_pb2.OWNERSHIP_STATE_ACTIVE)
+
+
 async def learn_assigned(work: Work, fact: Any, event: Any) -> None:
     """Take up who was given to whom, and remind the new owner of customers that are theirs to look after."""
     lines = [
         Owned(
-            number_of(line), optional_key("staff", line.owner), line.mode, line.version
+            number_of(line),
+            optional_key("staff", line.owner) if active(line) else "",
+            line.mode,
+            line.version,
         )
         for line in fact.lines
     ]
@@ -170,8 +178,7 @@ async def learn_assigned(work: Work, fact: Any, event: Any) -> None:
             work.today,
         )
         for line in fact.lines
-        if number_of(line) in news
-        and line.state == ownership_pb2.OWNERSHIP_STATE_ACTIVE
+        if number_of(line) in news and active(line)
     ]
     await remind(work, event.branch_id, facts)
 

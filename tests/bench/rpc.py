@@ -7,9 +7,7 @@ on uvloop with asyncpg and nothing else. Both are processes of their own on the 
 
 import asyncio
 import json
-import subprocess
 import sys
-from pathlib import Path
 
 import asyncpg
 import grpc
@@ -18,51 +16,18 @@ from guanhu.customer.v1 import customer_pb2
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql
 
-from services.chassis import server
 from services.chassis.db import Named
-from services.chassis.logs import configure_logs
-from services.chassis.server import frame_of
 from services.customer.__main__ import SERVICE
 from services.customer.customer import queries, wire
-from tests.bank import TrialKeys
-from tests.bench.floors import ROUNDS, a_bank, cannot, h2load, interleaved, median, say
+from tests.bench import served
+from tests.bench.floors import ROUNDS, a_bank, h2load, interleaved, median, say
+from tests.bench.served import start
 from tests.snapshots import a_customer_line, a_position_line, import_day
 
 PATH = "/guanhu.customer.v1.CustomerService/GetCustomer"
 CUSTOMERS = 2000
 CALLS = 8000
 STREAMS = 64
-
-
-async def full(told: dict) -> None:
-    """Serve the product's own customer service with a key that the bench signed with."""
-    from joserfc.jwk import OKPKey
-
-    configure_logs("customer", as_json=True)
-    keys = TrialKeys(key=OKPKey.import_key(told["key"]))
-    declared = server.Service(
-        **{
-            **{name: getattr(SERVICE, name) for name in SERVICE.__slots__},
-            "keys": lambda uow, vault: keys,
-        }
-    )
-    frame = frame_of(declared, settings_of(told))
-    running = await server.start(declared, frame)
-    while not frame.keyring.ready:
-        await asyncio.sleep(0.02)
-    print(running.port, flush=True)
-    await asyncio.Event().wait()
-
-
-def settings_of(told: dict) -> server.Settings:
-    """Return settings as the bench told them."""
-    from services.chassis.config import Own, Settings, Shared
-
-    settings = Settings.__new__(Settings)
-    settings.service = "customer"
-    settings.shared = Shared(secrets_dir=Path(told["secrets"]), demonstration=True)
-    settings.own = Own(dsn=told["dsn"], bulk_dsn=told["dsn"])
-    return settings
 
 
 async def bare(told: dict) -> None:
@@ -99,38 +64,21 @@ async def bare(told: dict) -> None:
     await asyncio.Event().wait()
 
 
-def start(kind: str, told: dict) -> tuple[subprocess.Popen, int]:
-    """Start one of the two servers and return it with its port."""
-    command = [sys.executable, "-m", "tests.bench.rpc", kind, json.dumps(told)]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    line = process.stdout.readline()
-    if not line.strip().isdecimal():
-        cannot("rpc", f"the {kind} server did not start")
-    return process, int(line)
-
-
 async def prepare(bank) -> dict:
     """Fill a store and return what the servers are told."""
-    served = await bank.serve(SERVICE)
+    running = await bank.serve(SERVICE)
     numbers = [f"{10_000_000 + number}" for number in range(CUSTOMERS)]
     await import_day(
-        served,
+        running,
         customers=[a_customer_line(number) for number in numbers],
         positions=[a_position_line(number) for number in numbers],
     )
-    await served.sql("VACUUM ANALYZE customers")
-    told = {
-        "dsn": served.frame.settings.own.dsn,
-        "superuser": bank.postgres.dsn(served.database),
-        "secrets": str(bank.secrets),
-        "key": bank.keys.key.as_dict(private=True),
-        "token": bank.keys.token(
-            "staff/manager", ("BRANCH_MANAGER",), scope="BRANCH", branch=101, life=3600
-        ),
-    }
-    await served.stop()
+    await running.sql("VACUUM ANALYZE customers")
+    told = served.told(bank, running.database)
+    told["token"] = bank.keys.token(
+        "staff/manager", ("BRANCH_MANAGER",), scope="BRANCH", branch=101, life=3600
+    )
+    await running.stop()
     return told
 
 
@@ -138,7 +86,9 @@ def main() -> None:
     """Run the two in turns and print the figures."""
     with a_bank() as bank:
         told = uvloop.run(prepare(bank))
-        servers = {kind: start(kind, told) for kind in ("full", "bare")}
+        servers = {
+            kind: start("tests.bench.rpc", kind, told) for kind in ("full", "bare")
+        }
         message = customer_pb2.GetCustomerRequest(
             name="customers/10000777"
         ).SerializeToString()
@@ -182,6 +132,8 @@ def main() -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 2:
-        uvloop.run({"full": full, "bare": bare}[sys.argv[1]](json.loads(sys.argv[2])))
+        uvloop.run(
+            {"full": served.full, "bare": bare}[sys.argv[1]](json.loads(sys.argv[2]))
+        )
     else:
         main()

@@ -5,7 +5,20 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, any_, bindparam, exists, func, literal, or_, select
+from sqlalchemy import (
+    Row,
+    Select,
+    any_,
+    bindparam,
+    column,
+    exists,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    table,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Integer, Text
 
@@ -31,8 +44,22 @@ HIDDEN = {
 }
 """Columns that no read of the contract's resource needs."""
 
-SHOWN = tuple(
-    column for column in Customer.__table__.columns if column.name not in HIDDEN
+HOLDINGS = table("holdings", column("branch_id"), column("number"), column("closed"))
+HOLDINGS_COUNT = (
+    select(func.count())
+    .where(
+        (HOLDINGS.c.branch_id == Customer.branch_id)
+        & (HOLDINGS.c.number == Customer.number)
+        & not_(HOLDINGS.c.closed)
+    )
+    .scalar_subquery()
+    .label("holdings_count")
+)
+"""Counted where it is shown: kept in the row, it would have every import write each customer a second time."""
+
+SHOWN = (
+    *(one for one in Customer.__table__.columns if one.name not in HIDDEN),
+    HOLDINGS_COUNT,
 )
 
 EVER = date(1, 1, 1)
@@ -134,7 +161,7 @@ class Filters:
 
 def narrowed(statement: Select[Any], filters: Filters, now: Any) -> Select[Any]:
     """Return *statement* with every filter that is set."""
-    for column, value in (
+    for field, value in (
         (Customer.branch_id, filters.branch_id),
         (Customer.owner, filters.owner),
         (Customer.tier, filters.tier),
@@ -142,7 +169,7 @@ def narrowed(statement: Select[Any], filters: Filters, now: Any) -> Select[Any]:
         (Customer.source, filters.source),
     ):
         if value:
-            statement = statement.where(column == value)
+            statement = statement.where(field == value)
     if filters.query:
         starts = func.starts_with
         statement = statement.where(

@@ -65,7 +65,6 @@ class Customer(Row):  # type: ignore[valid-type,misc]
     previous_financial_assets: Mapped[int | None] = mapped_column(BigInteger)
     previous_aum: Mapped[int | None] = mapped_column(BigInteger)
     previous_deposits: Mapped[int | None] = mapped_column(BigInteger)
-    holdings_count: Mapped[int] = mapped_column(Integer)
     occupation: Mapped[str] = mapped_column(Text)
     household_finances: Mapped[str] = mapped_column(Text)
     preferences: Mapped[str] = mapped_column(Text)

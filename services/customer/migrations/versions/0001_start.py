@@ -58,7 +58,6 @@ TABLES = (
         previous_financial_assets bigint,
         previous_aum bigint,
         previous_deposits bigint,
-        holdings_count integer NOT NULL,
         occupation text NOT NULL,
         household_finances text NOT NULL,
         preferences text NOT NULL,

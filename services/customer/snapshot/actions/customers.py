@@ -73,13 +73,13 @@ FACTS = (
 UPSERT = f"""
     INSERT INTO customers AS c (
         branch_id, number, {", ".join(PLAIN)}, {", ".join(PERSONAL)}, personal_digest, source, tier, customer_type,
-        owner, maintenance_mode, access_version, currency, financial_assets, aum, deposits, holdings_count, occupation,
+        owner, maintenance_mode, access_version, currency, financial_assets, aum, deposits, occupation,
         household_finances, preferences, appointment_habit, preferred_channel, preferred_time, employer, family_notes,
         last_contact_channel, last_contact_result, last_contact_staff, move_version, do_not_disturb, create_time,
         update_time, version)
     SELECT s.branch_id, s.number, {", ".join(f"s.{name}" for name in PLAIN)},
         {", ".join(f"CASE WHEN p.number IS NULL THEN o.{name} ELSE p.{name} END" for name in PERSONAL)},
-        s.digest, s.source, 1, 1, '', 0, 0, 'CNY', 0, 0, 0, 0,
+        s.digest, s.source, 1, 1, '', 0, 0, 'CNY', 0, 0, 0,
         '', '', '', 0, 0, 0, '', '', 0, 0, '', 0, false, $1, $1, 1
     FROM staged_customers s
     LEFT JOIN staged_personal p ON p.number = s.number

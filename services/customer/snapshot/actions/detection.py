@@ -46,10 +46,10 @@ TIER_BEFORE = """CASE WHEN before_financial_assets >= $3 THEN 5 WHEN before_fina
     WHEN before_financial_assets >= $5 THEN 3 WHEN before_financial_assets >= $6 THEN 2 ELSE 1 END"""
 
 CROSSED = f"""
-    WITH moved AS (
+    WITH moved AS MATERIALIZED (
         SELECT number, tier, {TIER_BEFORE} AS previous_tier, greatest(card_category, 1) AS card, card_category,
             financial_assets, currency
-        FROM customers WHERE branch_id = $1 AND snapshot_date = $2)
+        FROM customers WHERE branch_id = $1 AND snapshot_date = $2 AND tier <> {TIER_BEFORE})
     SELECT m.*, k.kind FROM moved m CROSS JOIN LATERAL (VALUES
         ('STANDARD_MET_WITHOUT_CARD', tier > card AND previous_tier <= card),
         ('CARD_BELOW_STANDARD', card > tier AND card <= previous_tier),

@@ -167,14 +167,6 @@ HELD = f"""
         IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in HOLDING_FIELDS.split(", "))})
     RETURNING 1"""
 
-COUNTED = f"""
-    UPDATE customers AS c SET holdings_count = n.count, update_time = $1, version = c.version + 1
-    FROM (
-        SELECT h.branch_id, h.number, count(*) FILTER (WHERE NOT h.closed) AS count
-        FROM (SELECT DISTINCT d.branch_id, s.number FROM staged_holdings s {WHO}) w
-        JOIN holdings h ON h.branch_id = w.branch_id AND h.number = w.number GROUP BY 1, 2) n
-    WHERE c.branch_id = n.branch_id AND c.number = n.number AND c.holdings_count <> n.count"""
-
 
 async def store_holdings(work: Work, batch: Batch) -> Outcome:
     """Store holdings that are new or changed; one that is not in the snapshot stays as it was."""
@@ -207,7 +199,6 @@ async def store_holdings(work: Work, batch: Batch) -> Outcome:
                 Found("product_code", "LINE_PRODUCT_UNKNOWN"),
             )
     written = await work.run(HELD, work.now)
-    await work.run(COUNTED, work.now)
     outcome.stored = len(written)
     outcome.unchanged = len(good) - len(rejected | homeless) - len(written)
     return outcome
