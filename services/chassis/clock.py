@@ -21,6 +21,6 @@ def day_of(moment: datetime, zone: str = HOME_ZONE) -> date:
     return moment.astimezone(ZoneInfo(zone)).date()
 
 
-def local_hour(moment: datetime, zone: str = HOME_ZONE) -> int:
-    """Return the hour of the day, 0 to 23, that *moment* falls in in *zone*."""
-    return moment.astimezone(ZoneInfo(zone)).hour
+def local_time(moment: datetime, zone: str = HOME_ZONE) -> datetime:
+    """Return *moment* as the clocks in *zone* show it."""
+    return moment.astimezone(ZoneInfo(zone))

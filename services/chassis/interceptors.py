@@ -7,6 +7,7 @@ else is raised ends here as ``internal error``, its text in the log alone.
 
 import asyncio
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -37,6 +38,8 @@ from services.chassis.keyring import Keyring
 from services.chassis.policy import Access, allows, masker
 
 log = structlog.get_logger()
+
+RESOURCE = re.compile(r"[a-z][A-Za-z]*/[A-Za-z0-9._~-]+")
 
 LEAST_SECONDS = 0.02
 """A call with less time left is refused at once, so that the caller still hears why."""
@@ -158,14 +161,26 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                 named=", ".join(faults),
             )
 
-    async def record(self, call: Call, reason: str) -> None:
-        """Write the audit record of *call* in a transaction of its own: refused ones, and streams."""
+    async def record(self, call: Call, reason: str, request: Any = None) -> None:
+        """Write the audit record of *call* in a transaction of its own: refused ones, and streams by what they name."""
         work = await self.uow.open(call.caller)
         try:
+            branch_id = getattr(request, "branch_id", 0)
+            for name in names_in(request):
+                work.note(name, branch_id=branch_id or call.caller.branch_id)
             call.request_id = None
             await work.settle(call, None, reason)
         finally:
             await work.end()
+
+
+def names_in(request: Any) -> list[str]:
+    """Return the resource names that the fields of *request* hold."""
+    found: list[str] = []
+    for field, value in request.ListFields() if request is not None else ():
+        if field.type == field.TYPE_STRING:
+            found += [value] if isinstance(value, str) else value
+    return [one for one in found if RESOURCE.fullmatch(one)]
 
 
 class KnownRefusal(Exception):
@@ -355,7 +370,7 @@ class Served:
             made.append(call)
             request = self._read(raw)
             if self._access.audited:
-                await self._gate.record(call, "OK")
+                await self._gate.record(call, "OK", request)
             token = CURRENT.set(call)
             try:
                 async for reply in self._inner.unary_stream(

@@ -28,8 +28,8 @@ prf.register()
 
 
 def mask_value(value: str, mask: int) -> str:
-    """Return *value* as it may be shown; masking twice changes nothing."""
-    if "*" in value:
+    """Return *value* as it may be shown; masking twice changes nothing, and nothing stays nothing."""
+    if not value or "*" in value:
         return value
     if mask == policy_pb2.MASK_MOBILE:
         return f"{value[:3]}****{value[-4:]}" if len(value) > 7 else "****"

@@ -3,7 +3,9 @@
 from datetime import date, time
 
 from guanhu.customer.v1 import (
+    consent_pb2_grpc,
     customer_pb2_grpc,
+    group_pb2_grpc,
     product_pb2_grpc,
     reason_pb2,
     snapshot_pb2_grpc,
@@ -13,7 +15,9 @@ from services.chassis.db import Work
 from services.chassis.server import Frame, Service, Servicers, main
 from services.chassis.worker import Due
 from services.customer.config import PARAMETERS
+from services.customer.consent.servicer import ConsentServicer
 from services.customer.customer.servicer import CustomerServicer
+from services.customer.group.servicer import GroupServicer
 from services.customer.product.servicer import ProductServicer
 from services.customer.snapshot.actions.detection import DATES, detect_dates
 from services.customer.snapshot.servicer import SnapshotServicer
@@ -26,6 +30,8 @@ def servicers(frame: Frame) -> Servicers:
             customer_pb2_grpc.add_CustomerServiceServicer_to_server,
             CustomerServicer(frame),
         ),
+        (consent_pb2_grpc.add_ConsentServiceServicer_to_server, ConsentServicer(frame)),
+        (group_pb2_grpc.add_GroupServiceServicer_to_server, GroupServicer(frame)),
         (product_pb2_grpc.add_ProductServiceServicer_to_server, ProductServicer(frame)),
         (
             snapshot_pb2_grpc.add_SnapshotServiceServicer_to_server,

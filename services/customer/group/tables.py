@@ -21,6 +21,7 @@ class Group(Row):  # type: ignore[valid-type,misc]
     )
     group_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     display_name: Mapped[str] = mapped_column(Text)
+    description: Mapped[str] = mapped_column(Text)
     kind: Mapped[int] = mapped_column(SmallInteger)
     keeper: Mapped[str] = mapped_column(Text)
     create_time: Mapped[datetime] = mapped_column(Moment)
@@ -43,3 +44,4 @@ class Member(Row):  # type: ignore[valid-type,misc]
     number: Mapped[str] = mapped_column(Text, primary_key=True)
     add_time: Mapped[datetime] = mapped_column(Moment)
     remove_time: Mapped[datetime | None] = mapped_column(Moment)
+    ordinal: Mapped[int] = mapped_column(Integer)

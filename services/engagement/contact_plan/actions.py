@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
 from services.chassis.caller import Caller
-from services.chassis.clock import local_hour
+from services.chassis.clock import local_time
 from services.chassis.db import UnitOfWork, Work
 from services.chassis.errors import Denied, Invalid, Stale, Unready
 from services.engagement.contact_plan import events, queries, rules
@@ -298,7 +298,7 @@ async def submit(uow: UnitOfWork, caller: Caller, *, seen: Seen) -> Any:
             raise Unready("CONTACT_PLAN_TOO_SMALL", **counts)
         opening = await work.parameter("opening_hour", plan.branch_id)
         if plan.submit_time is None:
-            after = local_hour(work.now) >= opening
+            after = local_time(work.now).hour >= opening
             plan.late = work.today > plan.plan_date or (
                 work.today == plan.plan_date and after
             )

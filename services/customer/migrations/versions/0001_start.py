@@ -151,6 +151,7 @@ TABLES = (
         branch_id integer NOT NULL,
         group_id uuid NOT NULL,
         display_name text NOT NULL,
+        description text NOT NULL,
         kind smallint NOT NULL,
         keeper text NOT NULL,
         create_time timestamptz NOT NULL,
@@ -165,6 +166,7 @@ TABLES = (
         number text NOT NULL,
         add_time timestamptz NOT NULL,
         remove_time timestamptz,
+        ordinal integer NOT NULL,
         PRIMARY KEY (branch_id, group_id, number))""",
     """
     CREATE TABLE imports (
