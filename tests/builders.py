@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from services.allocation.branch.tables import Branch
-from services.allocation.identity.actions import hashed
+from services.allocation.identity.rules import hashed
 from services.allocation.identity.tables import Account, Operator
 from services.allocation.staff.tables import Staff
 from services.chassis.caller import service_caller

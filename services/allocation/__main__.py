@@ -1,15 +1,22 @@
 """The allocation service: the one place that wires it."""
 
-from guanhu.allocation.v1 import ownership_pb2_grpc, reason_pb2
+from guanhu.allocation.v1 import (
+    branch_pb2_grpc,
+    ownership_pb2_grpc,
+    reason_pb2,
+    staff_pb2_grpc,
+)
 from guanhu.identity.v1 import identity_pb2_grpc
 from guanhu.identity.v1 import reason_pb2 as identity_reasons
 
+from services.allocation.branch.servicer import BranchServicer
 from services.allocation.config import PARAMETERS
-from services.allocation.identity.actions import rotate_key
+from services.allocation.identity.actions import Logins, rotate_key
 from services.allocation.identity.queries import LocalKeys
 from services.allocation.identity.servicer import IdentityServicer
 from services.allocation.ownership.servicer import OwnershipServicer
 from services.allocation.reactions import REACTIONS
+from services.allocation.staff.servicer import StaffServicer
 from services.chassis.caller import service_caller
 from services.chassis.server import Frame, Service, Servicers, main
 
@@ -20,6 +27,11 @@ def servicers(frame: Frame) -> Servicers:
         (
             identity_pb2_grpc.add_IdentityServiceServicer_to_server,
             IdentityServicer(frame),
+        ),
+        (branch_pb2_grpc.add_BranchServiceServicer_to_server, BranchServicer(frame)),
+        (
+            staff_pb2_grpc.add_StaffServiceServicer_to_server,
+            StaffServicer(frame, Logins()),
         ),
         (
             ownership_pb2_grpc.add_OwnershipServiceServicer_to_server,

@@ -7,7 +7,6 @@ else is raised ends here as ``internal error``, its text in the log alone.
 
 import asyncio
 import hashlib
-import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -35,11 +34,10 @@ from services.chassis.errors import (
     upstream,
 )
 from services.chassis.keyring import Keyring
+from services.chassis.names import names_in
 from services.chassis.policy import Access, allows, masker
 
 log = structlog.get_logger()
-
-RESOURCE = re.compile(r"[a-z][A-Za-z]*/[A-Za-z0-9._~-]+")
 
 LEAST_SECONDS = 0.02
 """A call with less time left is refused at once, so that the caller still hears why."""
@@ -141,10 +139,8 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         if left is not None and left < LEAST_SECONDS:
             raise Refused(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_TOO_SHORT")
         if access.anyone:
-            trace_id = trace_of(
-                dict(context.invocation_metadata() or ()).get("traceparent", "")
-            )
-            return Call(access=access, caller=NOBODY, trace_id=trace_id)
+            sent = dict(context.invocation_metadata() or ())
+            return Call(access, NOBODY, trace_of(sent.get("traceparent", "")))
         caller, trace_id = self.know(context)
         call = Call(access=access, caller=caller, trace_id=trace_id)
         if not allows(access, caller.roles):
@@ -172,15 +168,6 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             await work.settle(call, None, reason)
         finally:
             await work.end()
-
-
-def names_in(request: Any) -> list[str]:
-    """Return the resource names that the fields of *request* hold."""
-    found: list[str] = []
-    for field, value in request.ListFields() if request is not None else ():
-        if field.type == field.TYPE_STRING:
-            found += [value] if isinstance(value, str) else value
-    return [one for one in found if RESOURCE.fullmatch(one)]
 
 
 class KnownRefusal(Exception):

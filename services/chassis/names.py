@@ -1,9 +1,11 @@
 """Resource names: ``customers/1644`` on the wire, the bare key in tables."""
 
 import re
+from typing import Any
 
 from services.chassis.errors import Invalid
 
+RESOURCE = re.compile(r"[a-z][A-Za-z]*/[A-Za-z0-9._~-]+")
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}")
 
 
@@ -36,3 +38,12 @@ def keys_of(collection: str, names: list[str]) -> list[str]:
 def name_of(collection: str, key: object) -> str:
     """Return the resource name of *key*; empty when there is no key."""
     return f"{collection}/{key}" if key not in (None, "") else ""
+
+
+def names_in(request: Any) -> list[str]:
+    """Return the resource names that the fields of *request* hold."""
+    found: list[str] = []
+    for field, value in request.ListFields() if request is not None else ():
+        if field.type == field.TYPE_STRING:
+            found += [value] if isinstance(value, str) else value
+    return [one for one in found if RESOURCE.fullmatch(one)]

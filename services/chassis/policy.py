@@ -105,6 +105,17 @@ def policies(services: Iterable[str]) -> dict[str, Access]:
     return found
 
 
+def roles_named(names: Iterable[str]) -> list[Any]:
+    """Return the roles called *names*, without their prefix, ascending."""
+    return sorted(policy_pb2.Role.Value(f"ROLE_{name}") for name in names)
+
+
+def names_of_roles(roles: Iterable[int]) -> list[str]:
+    """Return the names of *roles* without their prefix, ascending."""
+    name = policy_pb2.Role.Name
+    return sorted(name(role).removeprefix("ROLE_") for role in roles)  # type: ignore[arg-type]
+
+
 def allows(access: Access, roles: frozenset[int]) -> bool:
     """Say whether a caller with *roles* may call; ROLE_STAFF stands for any post of a person."""
     if not access.roles.isdisjoint(roles):

@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from argon2 import PasswordHasher
-from argon2.exceptions import Argon2Error
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet, OKPKey
-from sqlalchemy import select
+from joserfc.jwk import OKPKey
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
 from services.allocation.branch.tables import Branch
 from services.allocation.identity import queries, rules
+from services.allocation.identity.rules import NOBODY, Provider, hashed, matches
 from services.allocation.identity.tables import (
     Account,
     Operator,
@@ -40,12 +39,6 @@ ClaimsOf = Callable[[Staff, UUID], dict[str, object]]
 
 AccountClaims = Callable[[Account], dict[str, object]]
 
-HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-"""argon2id with 19 MiB and two passes (source: OWASP password storage, first choice)."""
-
-NOBODY = HASHER.hash(secrets.token_hex(8))
-"""Verified against when there is no such operator, so that both answers take the same time."""
-
 PLACE = "signing_keys.sealed|{}"
 
 
@@ -59,23 +52,6 @@ class SignedIn:
     token: str
     expires: datetime
     secret: str = ""
-
-
-def hashed(password: str) -> str:
-    """Return the argon2id hash of *password*."""
-    return HASHER.hash(password)
-
-
-async def matches(stored: str, password: str) -> bool:
-    """Say whether *password* is the one that was hashed; runs beside the loop, which it would hold for 30 ms."""
-
-    def verify() -> bool:
-        try:
-            return HASHER.verify(stored, password)
-        except Argon2Error:
-            return False
-
-    return await asyncio.to_thread(verify)
 
 
 async def newest_key(work: Work, vault: Vault) -> tuple[str, OKPKey]:
@@ -174,20 +150,6 @@ async def sign_in(
         if staff is None or staff.state != "ACTIVE":
             raise Unauthenticated("SIGN_IN_REFUSED")
         return await _open_session(work, vault, staff, claims)
-
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """
-    The bank's own OpenID Connect provider.
-
-    ``keys`` is its JSON Web Key Set; ``claim`` names the claim that holds the operator number.
-    """
-
-    issuer: str
-    audience: str
-    keys: KeySet
-    claim: str = "preferred_username"
 
 
 def operator_in(provider: Provider, id_token: str, nonce: str, now: datetime) -> str:
@@ -330,6 +292,43 @@ async def revoke(work: Work, subject: str) -> None:
             set_={"revoke_time": statement.excluded.revoke_time},
         )
     )
+
+
+class Logins:
+    """Log-ins as the noun of staff needs them."""
+
+    async def open(
+        self, work: Work, *, operator_no: str, staff_id: str, password: str
+    ) -> bool:
+        """Make a log-in; return False when the operator number is taken."""
+        if await work.find(Operator, operator_no) is not None:
+            return False
+        secret = await asyncio.to_thread(hashed, password)
+        work.add(
+            Operator(
+                operator_no=operator_no,
+                staff_id=staff_id,
+                password=secret,
+                failures=0,
+                update_time=work.now,
+            )
+        )
+        return True
+
+    async def rename(self, work: Work, *, staff_id: str, operator_no: str) -> bool:
+        """Give a log-in another number; return False when somebody else has that."""
+        taken = await queries.operator(work, operator_no)
+        found = await queries.operator_of(work, staff_id)
+        if found is not None and taken is None:
+            change = update(Operator).where(Operator.staff_id == staff_id)
+            await work.execute(change.values(operator_no=operator_no))
+        return taken is None or taken is found
+
+    async def revoke(self, work: Work, staff_id: str) -> None:
+        """Make every token of somebody worthless, and end their sessions."""
+        for session in await queries.live_sessions(work, staff_id):
+            session.end_time = work.now
+        await revoke(work, f"staff/{staff_id}")
 
 
 async def sign_out(uow: UnitOfWork, caller: Caller) -> None:

@@ -1,6 +1,13 @@
-"""How long tokens and sessions last, and how a wrong password is slowed down."""
+"""How long tokens and sessions last, how passwords are kept, and how a wrong one is slowed down."""
 
+import asyncio
+import secrets
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error
+from joserfc.jwk import KeySet
 
 TOKEN_LIFE = timedelta(minutes=5)
 """A stolen token is worth this long at most."""
@@ -30,3 +37,41 @@ def still_live(
 ) -> bool:
     """Say whether a session may still renew its token."""
     return end is None and now < expire and now - used < SESSION_IDLE
+
+
+HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+"""argon2id with 19 MiB and two passes (source: OWASP password storage, first choice)."""
+
+NOBODY = HASHER.hash(secrets.token_hex(8))
+"""Verified against when there is no such operator, so that both answers take the same time."""
+
+
+def hashed(password: str) -> str:
+    """Return the argon2id hash of *password*."""
+    return HASHER.hash(password)
+
+
+async def matches(stored: str, password: str) -> bool:
+    """Say whether *password* is the one that was hashed; runs beside the loop, which it would hold for 30 ms."""
+
+    def verify() -> bool:
+        try:
+            return HASHER.verify(stored, password)
+        except Argon2Error:
+            return False
+
+    return await asyncio.to_thread(verify)
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """
+    The bank's own OpenID Connect provider.
+
+    ``keys`` is its JSON Web Key Set; ``claim`` names the claim that holds the operator number.
+    """
+
+    issuer: str
+    audience: str
+    keys: KeySet
+    claim: str = "preferred_username"

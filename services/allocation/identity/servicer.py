@@ -6,6 +6,7 @@ from guanhu.identity.v1 import identity_pb2 as pb
 from guanhu.identity.v1 import identity_pb2_grpc
 
 from services.allocation.identity import actions, queries, wire
+from services.allocation.identity.rules import Provider
 from services.chassis.calls import Context
 from services.chassis.errors import Unauthenticated
 from services.chassis.keyring import KeySet
@@ -18,7 +19,7 @@ IDENTITY_OF = "spiffe://guanhu/{}"
 class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
     """Hands out and checks identities."""
 
-    def __init__(self, frame: Frame, provider: actions.Provider | None = None) -> None:
+    def __init__(self, frame: Frame, provider: Provider | None = None) -> None:
         """Stand on *frame*; *provider* is the bank's own OpenID Connect provider, where there is one."""
         self._uow = frame.uow
         self._vault = frame.vault

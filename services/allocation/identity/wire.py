@@ -14,19 +14,8 @@ from services.allocation.staff.rules import scope_of
 from services.allocation.staff.tables import Staff
 from services.chassis.caller import HEAD_OFFICE
 from services.chassis.keyring import KeySet
+from services.chassis.policy import roles_named
 from services.chassis.wiretypes import time_to
-
-Role = policy_pb2.Role
-
-
-def roles_to(posts: Iterable[str]) -> list[Any]:
-    """Return names of posts as roles, ascending."""
-    return sorted(Role.Value(f"ROLE_{post}") for post in posts)
-
-
-def posts_from(roles: Iterable[int]) -> list[str]:
-    """Return roles as names of posts, ascending."""
-    return sorted(Role.Name(role).removeprefix("ROLE_") for role in roles)
 
 
 def scope_to(posts: Iterable[str]) -> Any:
@@ -36,7 +25,9 @@ def scope_to(posts: Iterable[str]) -> Any:
 
 def claims_of_staff(staff: Staff, session_id: UUID) -> dict[str, object]:
     """Return what the token of a member of staff says."""
-    return staff_claims(staff, session_id, roles_to(staff.posts), scope_to(staff.posts))
+    return staff_claims(
+        staff, session_id, roles_named(staff.posts), scope_to(staff.posts)
+    )
 
 
 def claims_of_service(service: str) -> dict[str, object]:
@@ -46,7 +37,7 @@ def claims_of_service(service: str) -> dict[str, object]:
 
 def claims_of_account(account: Account) -> dict[str, object]:
     """Return what the token of another system says."""
-    return _bank_wide(f"accounts/{account.account}", roles_to(account.roles))
+    return _bank_wide(f"accounts/{account.account}", roles_named(account.roles))
 
 
 def _bank_wide(subject: str, roles: list[int]) -> dict[str, object]:
@@ -66,7 +57,7 @@ def session_to(found: SignedIn) -> identity_pb2.Session:
         name=f"sessions/{found.session.session_id}",
         staff=f"staff/{found.staff.staff_id}",
         display_name=found.staff.display_name,
-        roles=roles_to(found.staff.posts),
+        roles=roles_named(found.staff.posts),
         scope=scope_to(found.staff.posts),
         branch_id=found.staff.branch_id,
         branch_display_name=found.branch.display_name if found.branch else "",

@@ -22,3 +22,28 @@ def scope_of(posts: Collection[str]) -> str:
     if held & SUBTREE:
         return "SUBTREE"
     return "BRANCH" if held & BRANCH else "OWN"
+
+
+OWNING = frozenset({"BRANCH_MANAGER", "CUSTOMER_MANAGER", "OPEN_COUNTER_TELLER"})
+"""Posts that look after customers (source: handbook, relationship owners)."""
+
+SUPERVISING = frozenset({"BRANCH_MANAGER", "LOBBY_MANAGER"})
+"""Posts that may say of others whether they are on the floor."""
+
+PROGRAMS = frozenset({"SERVICE", "FEED_ACCOUNT", "READER_ACCOUNT"})
+"""Roles that only programs hold."""
+
+
+def program_among(posts: Collection[str]) -> str:
+    """Return a role among *posts* that no person can hold; empty when there is none."""
+    return min(PROGRAMS & set(posts), default="")
+
+
+def state_of(posts: Collection[str]) -> str:
+    """Return whether somebody with *posts* works here: whoever holds none has left."""
+    return "ACTIVE" if posts else "LEFT"
+
+
+def must_give_back(before: Collection[str], after: Collection[str]) -> bool:
+    """Say whether somebody loses the last post that looks after customers."""
+    return bool(OWNING & set(before)) and not OWNING & set(after)
