@@ -239,13 +239,12 @@ def days_to_tell(day: date, last: date | None, ahead: int) -> list[date]:
     """
     Return the days that have come within *ahead* days since the last detection on *last*, the first first.
 
-    Runs that were missed are made up for, at most a week of them.
+    Runs that were missed are made up for, at most a week of them; the first run of all tells of today as well, and
+    of everything up to *ahead* days from now.
     """
-    since = (
-        max(last, day - timedelta(days=7))
-        if last is not None
-        else day - timedelta(days=1)
-    )
+    if last is None:
+        return [day + timedelta(days=number) for number in range(ahead + 1)]
+    since = max(last, day - timedelta(days=7))
     return [
         since + timedelta(days=number + ahead)
         for number in range(1, (day - since).days + 1)
