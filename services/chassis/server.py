@@ -67,6 +67,10 @@ LAME_DUCK_SECONDS = 1.0
 """How long health says NOT_SERVING before calls are turned away, so that balancers notice first."""
 
 
+CLOSE_SECONDS = 5.0
+"""How long a stop waits for each thing to close: a store or peer that is gone must not keep the process alive."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """What every servicer and reaction may need, made once per process."""
@@ -141,10 +145,14 @@ class Running:
         await self.server.stop(drain)
         for task in self.tasks:
             task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
-        await self.frame.peers.close()
-        for engine in self.frame.engines:
-            await engine.dispose()
+        await asyncio.wait(self.tasks, timeout=CLOSE_SECONDS)
+        for close in (
+            self.frame.peers.close,
+            *(one.dispose for one in self.frame.engines),
+        ):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await close()
 
 
 def common_servicers(frame: Frame, service: Service, woken: asyncio.Event) -> Servicers:

@@ -131,16 +131,17 @@ async def held(work: Work, group_id: UUID) -> Group:
 def members(group: Any, query: str, do_not_disturb: bool | None) -> Select[Any]:
     """Return the statement of the members of *group*, which its reader was seen to see."""
     tied = (Customer.branch_id == Member.branch_id) & (Customer.number == Member.number)
+    columns: Sequence[Any] = (
+        Member.branch_id,
+        Member.number,
+        Member.ordinal,
+        Member.add_time,
+        Customer.display_name,
+        Customer.mobile_mask,
+        Customer.do_not_disturb,
+    )
     statement: Select[Any] = (
-        select(
-            Member.branch_id,
-            Member.number,
-            Member.ordinal,
-            Member.add_time,
-            Customer.display_name,
-            Customer.mobile_mask,
-            Customer.do_not_disturb,
-        )
+        select(*columns)
         .join_from(Member, Customer, tied)
         .where(
             (Member.branch_id == group.branch_id)

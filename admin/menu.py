@@ -1,0 +1,28 @@
+"""The pages behind the first one, in the order of the menu, which follows the walk of the work."""
+
+from collections.abc import Iterator
+
+from flask_admin import BaseView
+
+from admin.channels import Channels
+from admin.people import People
+from admin.settings import SERVICES
+from admin.views.assignments import AssignmentView
+from admin.views.batches import BatchView
+from admin.views.contact_plans import ContactPlanView
+from admin.views.customers import CustomerView
+from admin.views.parameters import ParameterView
+
+SETTINGS = "Settings"
+"""Heading of the menu; headings are translated where they are drawn."""
+
+
+def views(channels: Channels) -> Iterator[BaseView]:
+    """Make every page; none of them calls a service while it is made."""
+    people = People(channels)
+    yield CustomerView(channels, people)
+    yield AssignmentView(channels, people)
+    yield ContactPlanView(channels, people)
+    yield BatchView(channels, people)
+    for service in SERVICES:
+        yield ParameterView(channels, service, category=SETTINGS)

@@ -1,0 +1,332 @@
+"""Customers: the list, and one customer with figures, reminders, opportunities and every contact."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import grpc
+from flask import flash, redirect, request
+from flask_admin import expose
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from guanhu.customer.v1 import customer_pb2 as pb
+from guanhu.customer.v1 import customer_pb2_grpc
+from guanhu.engagement.v1 import (
+    opportunity_pb2,
+    opportunity_pb2_grpc,
+    reminder_pb2,
+    reminder_pb2_grpc,
+    work_log_pb2,
+    work_log_pb2_grpc,
+)
+from markupsafe import Markup
+from wtforms import DateField, SelectField, StringField, TextAreaField
+from wtforms.fields import SelectChoice
+from wtforms.validators import Length, Optional
+
+from admin import formats, sayings, words
+from admin.channels import Channels
+from admin.forms import Form
+from admin.people import People
+from admin.remote import Page, RemoteFilter, RemoteView, Segment
+from admin.rights import may
+
+SERVICE = "guanhu.customer.v1.CustomerService"
+ENGAGEMENT = "guanhu.engagement.v1"
+
+EXACT = re.compile(r"\d{4}|(?:\+?86)?1[3-9]\d{9}")
+"""What is searched for as a number of a telephone, whole or its last four digits."""
+
+BELOW = 20
+"""Reminders, opportunities and contacts that a customer's page shows of each."""
+
+
+class SheetForm(Form):
+    """The profile sheet."""
+
+    occupation = StringField(_l("Occupation"), [Length(max=100)])
+    employer = StringField(_l("Employer"), [Length(max=100)])
+    household_finances = TextAreaField(_l("Household finances"), [Length(max=500)])
+    preferences = TextAreaField(_l("Preferences"), [Length(max=500)])
+    family_notes = TextAreaField(_l("Family"), [Length(max=500)])
+    preferred_channel = SelectField(
+        _l("Preferred channel"),
+        coerce=int,
+        choices=[
+            SelectChoice(0, "—"),
+            *(SelectChoice(code, name) for code, name in words.CHANNEL.items()),
+        ],
+    )
+    next_contact_on = DateField(_l("Next contact"), [Optional()])
+
+
+def named(view: Any, _context: Any, row: pb.Customer, _name: str) -> Markup:
+    """Return the customer's name as the way to the page, with the flag of those not to be disturbed."""
+    address = view.get_url(".details_view", id=row.name)
+    link = Markup('<a class="strong" href="{}">{}</a>').format(
+        address, row.display_name
+    )
+    if not row.do_not_disturb:
+        return link
+    return Markup("{} {}").format(link, formats.chip(_("Not to be disturbed"), "warn"))
+
+
+def changed(_view: Any, _context: Any, row: pb.Customer, _name: str) -> Markup:
+    """Return how the assets compare with the ten-day period before."""
+    before = row.previous_financial_assets
+    return formats.delta(
+        formats.cents_of(row.financial_assets),
+        formats.cents_of(before) if before.ListFields() else None,
+    )
+
+
+class CustomerView(RemoteView):
+    """Customers in the person's sight."""
+
+    asks: ClassVar[Mapping[str, str]] = {
+        "": f"{SERVICE}.ListCustomers",
+        "index_view": f"{SERVICE}.ListCustomers",
+        "details_view": f"{SERVICE}.GetCustomer",
+        "peek_view": f"{SERVICE}.GetCustomer",
+        "edit_view": f"{SERVICE}.UpdateCustomer",
+        "reveal": f"{SERVICE}.RevealCustomerField",
+    }
+    can_edit = True
+    details_template = "portal/customer.html"
+    column_list = (
+        "display_name",
+        "name",
+        "tier",
+        "financial_assets",
+        "change",
+        "owner",
+        "last_contact.contact_time",
+        "profile_sheet.next_contact_on",
+        "mobile",
+    )
+    column_details_list = (
+        "name",
+        "gender",
+        "birth_date",
+        "mobile",
+        "id_number",
+        "home_address",
+        "tier",
+        "customer_type",
+        "card_category",
+        "owner",
+        "maintenance_mode",
+        "open_date",
+    )
+    column_labels: ClassVar[dict[str, object]] = {
+        "display_name": _l("Customer"),
+        "name": _l("Customer number"),
+        "tier": _l("Tier"),
+        "financial_assets": _l("Financial assets"),
+        "change": _l("Against the period before"),
+        "owner": _l("Owner"),
+        "last_contact.contact_time": _l("Last contact"),
+        "profile_sheet.next_contact_on": _l("Next contact"),
+        "mobile": _l("Mobile"),
+        "gender": _l("Gender"),
+        "birth_date": _l("Birthday"),
+        "id_number": _l("Identity document"),
+        "home_address": _l("Address"),
+        "customer_type": _l("Type"),
+        "card_category": _l("Card"),
+        "maintenance_mode": _l("Looked after"),
+        "open_date": _l("Customer since"),
+    }
+    column_sortable_list = (
+        ("name", "number"),
+        "tier",
+        "financial_assets",
+        ("last_contact.contact_time", "last_contact_time"),
+        ("profile_sheet.next_contact_on", "next_contact_on"),
+    )
+    column_default_sort = ("financial_assets", True)
+    numeric = frozenset({"financial_assets", "change"})
+    column_filters = (
+        RemoteFilter("tier", _l("Tier"), parse=int, options=words.options(words.TIER)),
+        RemoteFilter(
+            "customer_type", _l("Type"), parse=int, options=words.options(words.TYPE)
+        ),
+        RemoteFilter(
+            "not_contacted_days", _l("Days without contact"), parse=int, kind="number"
+        ),
+    )
+    segments = (
+        Segment("all", _l("All"), {}),
+        Segment("unassigned", _l("Without owner"), {"unassigned": True}),
+        Segment("quiet", _l("Not to be disturbed"), {"do_not_disturb": True}),
+    )
+    search_hint = _l("Name, customer number, mobile or its last four digits")
+    form = SheetForm
+    update_fields = (
+        "occupation",
+        "employer",
+        "household_finances",
+        "preferences",
+        "family_notes",
+        "preferred_channel",
+        "next_contact_on",
+    )
+
+    def __init__(self, channels: Channels, people: People) -> None:
+        """Show customers with the names that *people* knows."""
+        self._stub = channels.stub("customer", customer_pb2_grpc.CustomerServiceStub)
+        self._below = {
+            "reminders": channels.stub(
+                "engagement", reminder_pb2_grpc.ReminderServiceStub
+            ),
+            "opportunities": channels.stub(
+                "engagement", opportunity_pb2_grpc.OpportunityServiceStub
+            ),
+            "work_logs": channels.stub(
+                "engagement", work_log_pb2_grpc.WorkLogServiceStub
+            ),
+        }
+        self._people = people
+        self.title = _l("Customers")
+        self.column_formatters = {
+            "display_name": named,
+            "name": lambda _v, _c, row, _n: row.name.partition("/")[2],
+            "tier": lambda _v, _c, row, _n: formats.tier(row.tier),
+            "change": changed,
+            "owner": lambda _v, _c, row, _n: people.staff_name(row.owner),
+            "gender": lambda _v, _c, row, _n: {1: _("Female"), 2: _("Male")}.get(
+                row.gender, formats.NONE
+            ),
+            "customer_type": lambda _v, _c, row, _n: words.chip(
+                words.TYPE, row.customer_type
+            ),
+            "card_category": lambda _v, _c, row, _n: words.word(
+                words.CARD, row.card_category
+            ),
+            "maintenance_mode": lambda _v, _c, row, _n: words.word(
+                words.MODE, row.maintenance_mode
+            ),
+        }
+        self.column_formatters_detail = self.column_formatters
+        super().__init__(
+            pb.Customer,
+            name=_l("Customers"),
+            endpoint="customers",
+            menu_icon_type="own",
+            menu_icon_value="users",
+        )
+
+    def list_page(
+        self,
+        *,
+        page_size: int,
+        skip: int,
+        order_by: str,
+        query: str,
+        fields: Mapping[str, Any],
+    ) -> Page:
+        """Return a page of customers; numbers of telephones are searched for by their index."""
+        if EXACT.fullmatch(query):
+            found = self._stub.SearchCustomers(
+                pb.SearchCustomersRequest(query=query, page_size=page_size, skip=skip)
+            )
+        else:
+            found = self._stub.ListCustomers(
+                pb.ListCustomersRequest(
+                    page_size=page_size,
+                    skip=skip,
+                    order_by=order_by,
+                    query=query,
+                    **fields,
+                )
+            )
+        return Page(found.customers, found.total_size)
+
+    def fetch(self, name: str) -> pb.Customer:
+        """Return one customer."""
+        return self._stub.GetCustomer(pb.GetCustomerRequest(name=name))
+
+    def part(self, message: pb.Customer) -> pb.ProfileSheet:
+        """Return the sheet, which is what staff write."""
+        return message.profile_sheet
+
+    def store(
+        self, changed: pb.Customer, mask: Sequence[str], request_id: str
+    ) -> pb.Customer:
+        """Write the sheet."""
+        return self._stub.UpdateCustomer(
+            pb.UpdateCustomerRequest(
+                customer=changed, update_mask={"paths": mask}, request_id=request_id
+            )
+        )
+
+    @expose("/details/")
+    def details_view(self) -> str:
+        """Show one customer with what engagement knows of them."""
+        name = request.args.get("id", "")
+        return self._page(self.fetch(name))
+
+    def _page(self, customer: pb.Customer, **more: Any) -> str:
+        return self.render(
+            self.details_template,
+            model=customer,
+            details_columns=self._details_columns,
+            get_value=self.get_detail_value,
+            return_url=self.get_url(".index_view"),
+            words=words,
+            staff_name=self._people.staff_name,
+            cents=formats.cents_of,
+            may_reveal=may(self.asks["reveal"]),
+            **self._told(customer.name),
+            **more,
+        )
+
+    def _told(self, customer: str) -> dict[str, Any]:
+        """Return reminders, opportunities and contacts; a part whose service is away says so by being None."""
+        asked = {
+            "reminders": (
+                "ReminderService.ListReminders",
+                reminder_pb2.ListRemindersRequest,
+            ),
+            "opportunities": (
+                "OpportunityService.ListOpportunities",
+                opportunity_pb2.ListOpportunitiesRequest,
+            ),
+            "work_logs": (
+                "WorkLogService.ListWorkLogs",
+                work_log_pb2.ListWorkLogsRequest,
+            ),
+        }
+        found: dict[str, Any] = {}
+        for key, (rpc, kind) in asked.items():
+            found[key] = []
+            if may(f"{ENGAGEMENT}.{rpc}"):
+                call = getattr(self._below[key], rpc.partition(".")[2])
+                try:
+                    answer = call(kind(customer=customer, page_size=BELOW))
+                    found[key] = getattr(answer, key)
+                except grpc.RpcError:
+                    found[key] = None
+        return found
+
+    @expose("/reveal/", methods=("POST",))
+    def reveal(self) -> Any:
+        """Show one masked field in full, once, for a reason that is kept."""
+        name = request.form.get("id", "")
+        field = request.form.get("field", "")
+        customer = self.fetch(name)
+        try:
+            answer = self._stub.RevealCustomerField(
+                pb.RevealCustomerFieldRequest(
+                    name=name,
+                    field=f"REVEAL_FIELD_{field.upper()}",
+                    reason=request.form.get("reason", ""),
+                )
+            )
+        except (grpc.RpcError, ValueError) as error:
+            if isinstance(error, grpc.RpcError):
+                flash(sayings.sentence(error), "danger")
+            return redirect(self.get_url(".details_view", id=name), 303)
+        return self._page(
+            customer, revealed={field: answer.value}, left=answer.remaining_count
+        )

@@ -1,0 +1,435 @@
+"""
+A demonstration SMS centre that speaks SMPP 3.4: takes messages, answers with a number, and sends receipts later.
+
+It reaches nobody. Numbers ending in 0000 fail, those ending in 0001 expire, and those ending in 0002 answer "R",
+so that a demonstration shows what really happens. Receipts that are not acknowledged are sent again. It keeps
+nothing: when it ends, what it had not reported yet is gone, and a real centre would differ in that.
+
+The protocol is smpp34's; its server believes every password, therefore a doorman in front reads the bind first.
+Its log holds counts only.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import struct
+import sys
+import time
+from collections import Counter, deque
+from dataclasses import dataclass
+from itertools import count as numbers
+from pathlib import Path
+from typing import TextIO
+
+import smpp34
+
+HEADER = struct.Struct(">IIII")
+BINDS = (1, 2, 9)
+ANSWER = 0x80000000
+INVALID_COMMAND_STATUS, WRONG_PASSWORD, WRONG_SYSTEM = 0x04, 0x0E, 0x0F
+LONGEST_BIND = 512
+BIND_SECONDS = 5
+
+ENDINGS = {"0000": ("UNDELIV", 5, "069"), "0001": ("EXPIRED", 3, "070")}
+"""Endings of numbers that are not reached: what the receipt says, as word, state and error."""
+
+DELIVERED = ("DELIVRD", 2, "000")
+ANSWERING = "0002"
+AT_ONCE = 200
+"""Receipts on their way to one session at a time."""
+
+AGAIN_SECONDS = 1.0
+"""Before a receipt that was not acknowledged is sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the centre was told at its start."""
+
+    host: str
+    port: int
+    system_id: str
+    password: str
+    delay: float
+    rate: float
+    print_port: bool
+    record: TextIO | None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to deliver: a receipt, or a customer's answer."""
+
+    due: float
+    source: str
+    dest: str
+    esm_class: int
+    data_coding: int
+    text: bytes
+    tags: tuple[tuple[int, bytes], ...]
+
+
+class Doorman:
+    """Reads the bind of each connection, refuses wrong credentials, and leads the others to the centre."""
+
+    def __init__(self, options: Options, inner_port: int) -> None:
+        """Lead to the server on *inner_port* of this machine."""
+        self._options = options
+        self._inner = inner_port
+
+    async def receive(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """See one connection through, from its bind to its end."""
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            try:
+                async with asyncio.timeout(BIND_SECONDS):
+                    first = await self._bind(reader, writer)
+                if first:
+                    await self._lead(first, reader, writer)
+            finally:
+                writer.close()
+
+    async def _bind(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bytes:
+        """Return the octets of a good bind; answer a bad one and return none."""
+        header = await reader.readexactly(HEADER.size)
+        length, command, _, sequence = HEADER.unpack(header)
+        status = INVALID_COMMAND_STATUS
+        if command in BINDS and HEADER.size < length <= LONGEST_BIND:
+            body = await reader.readexactly(length - HEADER.size)
+            status = self._judge(body)
+            if not status:
+                return header + body
+        refusal = HEADER.pack(HEADER.size, command | ANSWER, status, sequence)
+        writer.write(refusal)
+        await writer.drain()
+        return b""
+
+    def _judge(self, body: bytes) -> int:
+        system_id, password, *_ = [*body.split(b"\0"), b"", b""]
+        if not secrets.compare_digest(system_id, self._options.system_id.encode()):
+            return WRONG_SYSTEM
+        if not secrets.compare_digest(password, self._options.password.encode()):
+            return WRONG_PASSWORD
+        return 0
+
+    async def _lead(
+        self,
+        first: bytes,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection(
+            "127.0.0.1", self._inner
+        )
+        inner_writer.write(first)
+        try:
+            await _first_of(_copy(reader, inner_writer), _copy(inner_reader, writer))
+        finally:
+            inner_writer.close()
+
+
+async def _first_of(*ways) -> None:  # noqa: ANN002 - two coroutines
+    """Run both ways until one ends, and end the other."""
+    tasks = [asyncio.ensure_future(way) for way in ways]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(1 << 16):
+        writer.write(data)
+        await writer.drain()
+
+
+class Mailbox:
+    """What is to be delivered to one customer of the centre, over whichever of its sessions listens."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Notice] = deque()
+        self.on_the_way = 0
+        self.arrived = asyncio.Event()
+
+    def put(self, notice: Notice) -> None:
+        """Take a notice, new or not acknowledged; they fall due in the order they come."""
+        self.waiting.append(notice)
+        self.arrived.set()
+
+    async def next_due(self) -> Notice:
+        """Return the next notice once it is due."""
+        while True:
+            while not self.waiting:
+                self.arrived.clear()
+                await self.arrived.wait()
+            wait = self.waiting[0].due - time.monotonic()
+            if wait <= 0:
+                return self.waiting.popleft()
+            await asyncio.sleep(wait)
+
+
+class Postman:
+    """Delivers a mailbox to one session, until the session ends."""
+
+    def __init__(self, box: Mailbox, esme: smpp34.Esme, counts: Counter[str]) -> None:
+        """Deliver what is in *box* to *esme*."""
+        self._box, self._esme, self._counts = box, esme, counts
+        self._free = asyncio.Semaphore(AT_ONCE)
+        self._rounds: set[asyncio.Task[None]] = set()
+        self._walk = asyncio.create_task(self._deliver())
+
+    async def _deliver(self) -> None:
+        while True:
+            await self._free.acquire()
+            notice = await self._box.next_due()
+            self._box.on_the_way += 1
+            task = asyncio.create_task(self._hand_over(notice))
+            self._rounds.add(task)
+            task.add_done_callback(self._rounds.discard)
+
+    async def _hand_over(self, notice: Notice) -> None:
+        answered = "not acknowledged"
+        try:
+            answer = await self._esme.deliver_sm(
+                notice.dest,
+                notice.text,
+                source_addr=notice.source,
+                source_addr_ton=1,
+                source_addr_npi=1,
+                esm_class=notice.esm_class,
+                data_coding=notice.data_coding,
+                tlvs=[smpp34.Tlv(tag, value) for tag, value in notice.tags],
+            )
+            answered = "reported" if answer.is_success else "not wanted"
+        except smpp34.SmppError:
+            await asyncio.sleep(AGAIN_SECONDS)  # no answer in time, or no session
+        finally:
+            self._box.on_the_way -= 1
+            if answered == "not acknowledged":
+                self._box.put(notice)
+            self._counts[answered] += 1
+            self._free.release()
+
+    async def stop(self) -> None:
+        """Stop; what is on its way goes back into the mailbox."""
+        tasks = [self._walk, *self._rounds]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Centre:
+    """Takes messages, answers them, and puts their receipts into the sender's mailbox."""
+
+    def __init__(self, server: smpp34.Server, options: Options) -> None:
+        """Serve what comes to *server*."""
+        self._server, self._options = server, options
+        self._boxes: dict[str, Mailbox] = {}
+        self._owners: dict[str, str] = {}
+        self._postmen: dict[str, Postman] = {}
+        self.counts: Counter[str] = Counter()
+        self._start = f"{time.time_ns() // 1_000_000:x}"
+        self._ids = numbers(1)
+        self._taken_at: deque[float] = deque()
+
+    async def serve(self) -> None:
+        """Take one event after the other, for ever."""
+        while True:
+            event = await self._server.next()
+            if isinstance(event, smpp34.SubmitSmEvent):
+                self._take(event)
+            elif isinstance(event, smpp34.Esme):
+                self._owners[event.session_id] = event.system_id
+                box = self._boxes.setdefault(event.system_id, Mailbox())
+                if event.can_receive:
+                    postman = Postman(box, event, self.counts)
+                    self._postmen[event.session_id] = postman
+            else:
+                self._owners.pop(event.session_id, None)
+                if postman := self._postmen.pop(event.session_id, None):
+                    await postman.stop()
+
+    def _too_fast(self) -> bool:
+        """Say whether the last second is full already."""
+        now = time.monotonic()
+        while self._taken_at and self._taken_at[0] <= now - 1:
+            self._taken_at.popleft()
+        if self._options.rate and len(self._taken_at) >= self._options.rate:
+            return True
+        self._taken_at.append(now)
+        return False
+
+    def _take(self, event: smpp34.SubmitSmEvent) -> None:
+        owner = self._owners.get(event.session_id)
+        if owner is None:
+            event.reject(smpp34.ESME_RSYSERR)
+        elif self._too_fast():
+            self.counts["throttled"] += 1
+            event.reject(smpp34.ESME_RTHROTTLED)
+        elif not event.destination_addr.isdecimal():
+            self.counts["refused"] += 1
+            event.reject(smpp34.ESME_RINVDSTADR)
+        else:
+            message_id = f"{self._start}-{next(self._ids):x}"
+            self.counts["taken"] += 1
+            self._record(event, message_id)
+            self._answer_later(event, message_id, self._boxes[owner])
+            event.accept(message_id)
+
+    def _answer_later(
+        self, event: smpp34.SubmitSmEvent, message_id: str, box: Mailbox
+    ) -> None:
+        due = time.monotonic() + self._options.delay
+        if event.registered_delivery & 3:
+            box.put(receipt(event, message_id, due))
+        if event.destination_addr.endswith(ANSWERING):
+            text = "R".encode("utf-16-be")
+            people = (event.destination_addr, event.source_addr)
+            box.put(Notice(due, *people, 0, 8, text, ()))
+
+    def _record(self, event: smpp34.SubmitSmEvent, message_id: str) -> None:
+        if self._options.record is None:
+            return
+        part, data = payload_of(event)
+        line = {
+            "number": event.destination_addr,
+            "source": event.source_addr,
+            "text": data.decode("utf-16-be" if event.data_coding == 8 else "latin-1"),
+            "part": part,
+            "message_id": message_id,
+        }
+        self._options.record.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    async def watch(self) -> None:
+        """Write one line of counts a second while there is something new to say."""
+        before: Counter[str] = Counter()
+        while True:
+            await asyncio.sleep(1)
+            if self.counts != before:
+                before = Counter(self.counts)
+                boxes = self._boxes.values()
+                owed = sum(len(box.waiting) + box.on_the_way for box in boxes)
+                told = ", ".join(f"{self.counts[key]} {key}" for key in sorted(before))
+                print(f"{told}, {owed} to report", file=sys.stderr, flush=True)
+
+    async def stop(self) -> None:
+        """Part from every session."""
+        for postman in self._postmen.values():
+            await postman.stop()
+        await self._server.stop()
+
+
+def payload_of(event: smpp34.SubmitSmEvent) -> tuple[list[int] | None, bytes]:
+    """Return the part's reference, total and number, if the text is one of several, and the text's octets."""
+    tags = {each.tag: each.value for each in event.tlvs}
+    data = event.short_message or tags.get(smpp34.TLV_MESSAGE_PAYLOAD, b"")
+    if event.esm_class & 0x40 and data[:3] == b"\x05\x00\x03":
+        return list(data[3:6]), data[6:]
+    return None, data
+
+
+def receipt(event: smpp34.SubmitSmEvent, message_id: str, due: float) -> Notice:
+    """Return the receipt of a message, in text and in optional parameters, with the sender's reference echoed."""
+    number = event.destination_addr
+    word, state, error = ENDINGS.get(number[-4:], DELIVERED)
+    moment = time.strftime("%y%m%d%H%M")
+    reached = int(word == "DELIVRD")
+    text = (
+        f"id:{message_id} sub:001 dlvrd:{reached:03d} submit date:{moment} done date:{moment}"
+        f" stat:{word} err:{error} text:"
+    )
+    echoed = [
+        (each.tag, each.value)
+        for each in event.tlvs
+        if each.tag == smpp34.TLV_USER_MESSAGE_REFERENCE
+    ]
+    tags = (
+        (smpp34.TLV_RECEIPTED_MESSAGE_ID, message_id.encode() + b"\0"),
+        (smpp34.TLV_MESSAGE_STATE, bytes((state,))),
+        *echoed,
+    )
+    return Notice(due, number, event.source_addr, 4, 0, text.encode(), tags)
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def serve(options: Options) -> None:
+    """Run the centre until it is told to end."""
+    inner_port = free_port()
+    server = smpp34.Server("127.0.0.1", inner_port, system_id="centre")
+    await server.start()
+    centre = Centre(server, options)
+    doorman = Doorman(options, inner_port)
+    door = await asyncio.start_server(doorman.receive, options.host, options.port)
+    port = door.sockets[0].getsockname()[1]
+    print(port if options.print_port else f"listening on port {port}", flush=True)
+    fault = await until_told_to_end(centre)
+    door.close()
+    await centre.stop()
+    if fault:
+        print(f"the centre fell over: {fault!r}", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # the library's threads outlive their loop and fall over at the interpreter's end
+    os._exit(1 if fault else 0)
+
+
+async def until_told_to_end(centre: Centre) -> BaseException | None:
+    """Work until a signal, or until the work falls over; return what it fell over."""
+    ended = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, ended.set)
+    work = [asyncio.create_task(each) for each in (centre.serve(), centre.watch())]
+    told = asyncio.create_task(ended.wait())
+    await asyncio.wait([*work, told], return_when=asyncio.FIRST_COMPLETED)
+    return next((task.exception() for task in work if task.done()), None)
+
+
+def password_from(folder: Path) -> str:
+    """Return the password in the folder of secrets, the well-known one where there is none."""
+    file = folder / "smsc-password"
+    return file.read_text().strip() if file.exists() else "guanhu"
+
+
+def options_from(arguments: list[str]) -> Options:
+    """Return what command line and environment say; the command line has the last word."""
+    environ = os.environ
+    address = environ.get("GUANHU_SMSC_ADDRESS", "127.0.0.1:7010")
+    host, _, port = address.rpartition(":")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0].strip())
+    parser.add_argument("--host", default=host)
+    parser.add_argument("--port", type=int, default=int(port), help="0 takes any")
+    parser.add_argument("--delay", type=float, default=1, help="seconds to a receipt")
+    parser.add_argument("--rate", type=float, default=0, help="refuse more a second")
+    parser.add_argument("--print-port", action="store_true", help="print just that")
+    parser.add_argument("--record", type=Path, help="append each message as JSON")
+    told = parser.parse_args(arguments)
+    state = Path(environ.get("GUANHU_STATE", ".state"))
+    folder = Path(environ.get("GUANHU_SECRETS_DIR", state / "secrets"))
+    return Options(
+        host=told.host,
+        port=told.port,
+        system_id=environ.get("GUANHU_SMSC_SYSTEM_ID", "guanhu"),
+        password=password_from(folder),
+        delay=told.delay,
+        rate=told.rate,
+        print_port=told.print_port,
+        record=told.record and told.record.open("a", buffering=1, encoding="utf-8"),
+    )
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(options_from(sys.argv[1:])))
