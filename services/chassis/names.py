@@ -1,4 +1,4 @@
-"""Resource names: ``customers/1644`` on the wire, the bare key in tables."""
+"""Resource names: ``branches/101`` on the wire, the bare key in tables."""
 
 import re
 from typing import Any

@@ -15,7 +15,7 @@ from tink import aead, json_proto_keyset_format, prf, secret_key_access
 from tink.proto import tink_pb2
 
 INDEX_BYTES = 16
-"""Length of a blind index: collisions are out of the question for a bank's customers."""
+"""Length of a blind index: collisions are out of the question at the size of a bank."""
 
 SUFFIX_BYTES = 3
 """Length of the last-four index: cut short on purpose, so that it narrows and does not identify."""

@@ -34,12 +34,14 @@ SLOWEST_SECONDS = 300
 BATCH = 20
 
 BRANCHES = "SELECT DISTINCT branch_id FROM errands WHERE done_time IS NULL AND due_time <= $1 ORDER BY 1"
+# Chosen once, apart: a subquery may be run again for every row, and would then find and lock others each time.
 CLAIMED = """
-    UPDATE errands SET due_time = $3, tries = tries + 1
-    WHERE branch_id = $1 AND errand_id IN (
+    WITH chosen AS MATERIALIZED (
         SELECT errand_id FROM errands WHERE branch_id = $1 AND done_time IS NULL AND due_time <= $2
         ORDER BY errand_id LIMIT $4 FOR UPDATE SKIP LOCKED)
-    RETURNING branch_id, errand_id, service, method, request, tries"""
+    UPDATE errands SET due_time = $3, tries = tries + 1
+    FROM chosen WHERE errands.branch_id = $1 AND errands.errand_id = chosen.errand_id
+    RETURNING branch_id, errands.errand_id, service, method, request, tries"""
 DONE = "UPDATE errands SET done_time = $3, cause = '' WHERE branch_id = $1 AND errand_id = $2"
 PUT_OFF = "UPDATE errands SET due_time = $3, cause = $4 WHERE branch_id = $1 AND errand_id = $2"
 RUN = """

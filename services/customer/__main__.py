@@ -6,6 +6,9 @@ from guanhu.customer.v1 import (
     consent_pb2_grpc,
     customer_pb2_grpc,
     group_pb2_grpc,
+    holding_pb2_grpc,
+    overview_pb2_grpc,
+    position_pb2_grpc,
     product_pb2_grpc,
     reason_pb2,
     snapshot_pb2_grpc,
@@ -18,6 +21,9 @@ from services.customer.config import PARAMETERS
 from services.customer.consent.servicer import ConsentServicer
 from services.customer.customer.servicer import CustomerServicer
 from services.customer.group.servicer import GroupServicer
+from services.customer.holding.servicer import HoldingServicer
+from services.customer.overview.servicer import OverviewServicer
+from services.customer.position.servicer import PositionServicer
 from services.customer.product.servicer import ProductServicer
 from services.customer.snapshot.actions.detection import DATES, detect_dates
 from services.customer.snapshot.servicer import SnapshotServicer
@@ -33,6 +39,15 @@ def servicers(frame: Frame) -> Servicers:
         (consent_pb2_grpc.add_ConsentServiceServicer_to_server, ConsentServicer(frame)),
         (group_pb2_grpc.add_GroupServiceServicer_to_server, GroupServicer(frame)),
         (product_pb2_grpc.add_ProductServiceServicer_to_server, ProductServicer(frame)),
+        (
+            position_pb2_grpc.add_PositionServiceServicer_to_server,
+            PositionServicer(frame),
+        ),
+        (holding_pb2_grpc.add_HoldingServiceServicer_to_server, HoldingServicer(frame)),
+        (
+            overview_pb2_grpc.add_OverviewServiceServicer_to_server,
+            OverviewServicer(frame),
+        ),
         (
             snapshot_pb2_grpc.add_SnapshotServiceServicer_to_server,
             SnapshotServicer(frame),

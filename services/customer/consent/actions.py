@@ -1,6 +1,6 @@
 """Commands on ledgers: refuse, allow, withdraw; each one entry, never changed."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from uuid_utils.compat import uuid7
@@ -49,16 +49,9 @@ async def record(uow: UnitOfWork, caller: Caller, *, told: Told) -> Consent:
         if reason:
             raise Invalid(reason, missing=missing)
         row = Consent(
+            **asdict(told),
             branch_id=customer.branch_id,
             consent_id=uuid7(),
-            number=told.number,
-            act=told.act,
-            channel=told.channel,
-            purpose=told.purpose,
-            evidence_kind=told.evidence_kind,
-            evidence_reference=told.evidence_reference,
-            text_version=told.text_version,
-            evidence_time=told.evidence_time,
             recorder=caller.subject,
             create_time=work.now,
         )

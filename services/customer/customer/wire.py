@@ -54,6 +54,12 @@ def customer_to(row: Any, today: Any) -> pb.Customer:
         update_time=time_to(row.update_time),
         last_contact=contact_to(row),
     )
+    _fill_figures(message, row, today)
+    return message
+
+
+def _fill_figures(message: pb.Customer, row: Any, today: Any) -> None:
+    """Enter the figures of now and, where they are known, those of the ten-day period before."""
     for field in ("financial_assets", "aum", "deposits"):
         getattr(message, field).CopyFrom(money_to(getattr(row, field), row.currency))
         before = rules.previous_figure(
@@ -66,7 +72,6 @@ def customer_to(row: Any, today: Any) -> pb.Customer:
             getattr(message, f"previous_{field}").CopyFrom(
                 money_to(before, row.currency)
             )
-    return message
 
 
 def step_of(row: Any, today: Any) -> Any:

@@ -18,6 +18,9 @@ from services.customer.product.tables import Product
 WEALTH = 1
 """The family whose maturities are listed, by the contract's number."""
 
+OPEN, CLOSED = 1, 2
+"""States of a holding, by the contract's numbers."""
+
 FAR = date(9999, 1, 1)
 """Stands for "does not mature" where rows are sorted: what matures first comes first."""
 
@@ -120,7 +123,10 @@ def maturing(work: Work, days: rules.Range, filters: Filters) -> Select[Any]:
         starts = (Customer.display_name, Customer.number)
         statement = statement.where(
             or_(
-                *(column.startswith(filters.query, autoescape=True) for column in starts),
+                *(
+                    column.startswith(filters.query, autoescape=True)
+                    for column in starts
+                ),
                 Product.display_name.contains(filters.query, autoescape=True),
             )
         )
@@ -141,10 +147,6 @@ def _narrowed(statement: Select[Any], filters: Filters) -> Select[Any]:
     if filters.state:
         statement = statement.where(Holding.closed == (filters.state == CLOSED))
     return statement
-
-
-OPEN, CLOSED = 1, 2
-"""States of a holding, by the contract's numbers."""
 
 
 async def maturity_days(
