@@ -5,8 +5,7 @@ It reaches nobody. Numbers ending in 0000 fail, those ending in 0001 expire, and
 so that a demonstration shows what really happens. Receipts that are not acknowledged are sent again. It keeps
 nothing: when it ends, what it had not reported yet is gone, and a real centre would differ in that.
 
-The protocol is smpp34's; its server believes every password, therefore a doorman in front reads the bind first.
-Its log holds counts only.
+The protocol is smpp34's; its server believes every password, so a doorman reads the bind first. The log only counts.
 """
 
 import argparse
@@ -22,6 +21,7 @@ import sys
 import time
 from collections import Counter, deque
 from dataclasses import dataclass
+from functools import partial
 from itertools import count as numbers
 from pathlib import Path
 from typing import TextIO
@@ -32,8 +32,7 @@ HEADER = struct.Struct(">IIII")
 BINDS = (1, 2, 9)
 ANSWER = 0x80000000
 INVALID_COMMAND_STATUS, WRONG_PASSWORD, WRONG_SYSTEM = 0x04, 0x0E, 0x0F
-LONGEST_BIND = 512
-BIND_SECONDS = 5
+LONGEST_BIND, BIND_SECONDS = 512, 5
 
 ENDINGS = {"0000": ("UNDELIV", 5, "069"), "0001": ("EXPIRED", 3, "070")}
 """Endings of numbers that are not reached: what the receipt says, as word, state and error."""
@@ -42,9 +41,6 @@ DELIVERED = ("DELIVRD", 2, "000")
 ANSWERING = "0002"
 AT_ONCE = 200
 """Receipts on their way to one session at a time."""
-
-AGAIN_SECONDS = 1.0
-"""Before a receipt that was not acknowledged is sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +52,8 @@ class Options:
     system_id: str
     password: str
     delay: float
-    rate: float
+    again: float
+    rate: int
     print_port: bool
     record: TextIO | None
 
@@ -74,13 +71,12 @@ class Notice:
     tags: tuple[tuple[int, bytes], ...]
 
 
+@dataclass(frozen=True, slots=True)
 class Doorman:
     """Reads the bind of each connection, refuses wrong credentials, and leads the others to the centre."""
 
-    def __init__(self, options: Options, inner_port: int) -> None:
-        """Lead to the server on *inner_port* of this machine."""
-        self._options = options
-        self._inner = inner_port
+    options: Options
+    inner_port: int
 
     async def receive(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -104,42 +100,35 @@ class Doorman:
         status = INVALID_COMMAND_STATUS
         if command in BINDS and HEADER.size < length <= LONGEST_BIND:
             body = await reader.readexactly(length - HEADER.size)
-            status = self._judge(body)
-            if not status:
+            if not (status := self._judge(body)):
                 return header + body
-        refusal = HEADER.pack(HEADER.size, command | ANSWER, status, sequence)
-        writer.write(refusal)
+        writer.write(HEADER.pack(HEADER.size, command | ANSWER, status, sequence))
         await writer.drain()
         return b""
 
     def _judge(self, body: bytes) -> int:
         system_id, password, *_ = [*body.split(b"\0"), b"", b""]
-        if not secrets.compare_digest(system_id, self._options.system_id.encode()):
+        if system_id != self.options.system_id.encode():
             return WRONG_SYSTEM
-        if not secrets.compare_digest(password, self._options.password.encode()):
-            return WRONG_PASSWORD
-        return 0
+        right = secrets.compare_digest(password, self.options.password.encode())
+        return 0 if right else WRONG_PASSWORD
 
     async def _lead(
-        self,
-        first: bytes,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        self, first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         inner_reader, inner_writer = await asyncio.open_connection(
-            "127.0.0.1", self._inner
+            "127.0.0.1", self.inner_port
         )
         inner_writer.write(first)
-        try:
-            await _first_of(_copy(reader, inner_writer), _copy(inner_reader, writer))
-        finally:
-            inner_writer.close()
+        ways = (_copy(reader, inner_writer), _copy(inner_reader, writer))
+        tasks = [asyncio.create_task(way) for way in ways]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        inner_writer.close()
+        await cancel(tasks)
 
 
-async def _first_of(*ways) -> None:  # noqa: ANN002 - two coroutines
-    """Run both ways until one ends, and end the other."""
-    tasks = [asyncio.ensure_future(way) for way in ways]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+async def cancel(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel *tasks*, and return when they have ended."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -156,7 +145,6 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.waiting: deque[Notice] = deque()
-        self.on_the_way = 0
         self.arrived = asyncio.Event()
 
     def put(self, notice: Notice) -> None:
@@ -179,9 +167,11 @@ class Mailbox:
 class Postman:
     """Delivers a mailbox to one session, until the session ends."""
 
-    def __init__(self, box: Mailbox, esme: smpp34.Esme, counts: Counter[str]) -> None:
-        """Deliver what is in *box* to *esme*."""
-        self._box, self._esme, self._counts = box, esme, counts
+    def __init__(
+        self, box: Mailbox, esme: smpp34.Esme, counts: Counter[str], again: float
+    ) -> None:
+        """Deliver what is in *box* to *esme*, and *again* seconds later if it is not acknowledged."""
+        self._box, self._esme, self._counts, self._again = box, esme, counts, again
         self._free = asyncio.Semaphore(AT_ONCE)
         self._rounds: set[asyncio.Task[None]] = set()
         self._walk = asyncio.create_task(self._deliver())
@@ -190,14 +180,12 @@ class Postman:
         while True:
             await self._free.acquire()
             notice = await self._box.next_due()
-            self._box.on_the_way += 1
             task = asyncio.create_task(self._hand_over(notice))
             self._rounds.add(task)
-            task.add_done_callback(self._rounds.discard)
+            task.add_done_callback(partial(self._came_back, notice))
 
     async def _hand_over(self, notice: Notice) -> None:
-        answered = "not acknowledged"
-        try:
+        async with asyncio.timeout(self._again):
             answer = await self._esme.deliver_sm(
                 notice.dest,
                 notice.text,
@@ -208,22 +196,20 @@ class Postman:
                 data_coding=notice.data_coding,
                 tlvs=[smpp34.Tlv(tag, value) for tag, value in notice.tags],
             )
-            answered = "reported" if answer.is_success else "not wanted"
-        except smpp34.SmppError:
-            await asyncio.sleep(AGAIN_SECONDS)  # no answer in time, or no session
-        finally:
-            self._box.on_the_way -= 1
-            if answered == "not acknowledged":
-                self._box.put(notice)
-            self._counts[answered] += 1
-            self._free.release()
+        self._counts["reported" if answer.is_success else "not wanted"] += 1
+
+    def _came_back(self, notice: Notice, task: asyncio.Task[None]) -> None:
+        self._rounds.discard(task)
+        self._free.release()
+        if fault := task.cancelled() or task.exception():
+            self._counts["not acknowledged"] += 1
+            self._box.put(notice)
+        if isinstance(fault, smpp34.SmppError):
+            self._walk.cancel()  # the session is over
 
     async def stop(self) -> None:
         """Stop; what is on its way goes back into the mailbox."""
-        tasks = [self._walk, *self._rounds]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel([self._walk, *self._rounds])
 
 
 class Centre:
@@ -238,7 +224,7 @@ class Centre:
         self.counts: Counter[str] = Counter()
         self._start = f"{time.time_ns() // 1_000_000:x}"
         self._ids = numbers(1)
-        self._taken_at: deque[float] = deque()
+        self._second = (0, 0)
 
     async def serve(self) -> None:
         """Take one event after the other, for ever."""
@@ -250,22 +236,20 @@ class Centre:
                 self._owners[event.session_id] = event.system_id
                 box = self._boxes.setdefault(event.system_id, Mailbox())
                 if event.can_receive:
-                    postman = Postman(box, event, self.counts)
-                    self._postmen[event.session_id] = postman
+                    self._postmen[event.session_id] = Postman(
+                        box, event, self.counts, self._options.again
+                    )
             else:
                 self._owners.pop(event.session_id, None)
                 if postman := self._postmen.pop(event.session_id, None):
                     await postman.stop()
 
     def _too_fast(self) -> bool:
-        """Say whether the last second is full already."""
-        now = time.monotonic()
-        while self._taken_at and self._taken_at[0] <= now - 1:
-            self._taken_at.popleft()
-        if self._options.rate and len(self._taken_at) >= self._options.rate:
-            return True
-        self._taken_at.append(now)
-        return False
+        """Say whether this second is full already."""
+        now = int(time.monotonic())
+        second, taken = self._second
+        self._second = (now, taken + 1 if second == now else 1)
+        return 0 < self._options.rate < self._second[1]
 
     def _take(self, event: smpp34.SubmitSmEvent) -> None:
         owner = self._owners.get(event.session_id)
@@ -299,10 +283,11 @@ class Centre:
         if self._options.record is None:
             return
         part, data = payload_of(event)
+        codec = "utf-16-be" if event.data_coding == 8 else "latin-1"
         line = {
             "number": event.destination_addr,
             "source": event.source_addr,
-            "text": data.decode("utf-16-be" if event.data_coding == 8 else "latin-1"),
+            "text": data.decode(codec, "replace"),
             "part": part,
             "message_id": message_id,
         }
@@ -310,15 +295,13 @@ class Centre:
 
     async def watch(self) -> None:
         """Write one line of counts a second while there is something new to say."""
-        before: Counter[str] = Counter()
+        before: list[str] = []
         while True:
             await asyncio.sleep(1)
-            if self.counts != before:
-                before = Counter(self.counts)
-                boxes = self._boxes.values()
-                owed = sum(len(box.waiting) + box.on_the_way for box in boxes)
-                told = ", ".join(f"{self.counts[key]} {key}" for key in sorted(before))
-                print(f"{told}, {owed} to report", file=sys.stderr, flush=True)
+            told = [f"{number} {kind}" for kind, number in sorted(self.counts.items())]
+            if told != before:
+                print(*told, sep=", ", file=sys.stderr, flush=True)
+            before = told
 
     async def stop(self) -> None:
         """Part from every session."""
@@ -340,39 +323,27 @@ def receipt(event: smpp34.SubmitSmEvent, message_id: str, due: float) -> Notice:
     """Return the receipt of a message, in text and in optional parameters, with the sender's reference echoed."""
     number = event.destination_addr
     word, state, error = ENDINGS.get(number[-4:], DELIVERED)
-    moment = time.strftime("%y%m%d%H%M")
-    reached = int(word == "DELIVRD")
+    reached, moment = int(word == "DELIVRD"), time.strftime("%y%m%d%H%M")
     text = (
         f"id:{message_id} sub:001 dlvrd:{reached:03d} submit date:{moment} done date:{moment}"
         f" stat:{word} err:{error} text:"
     )
-    echoed = [
-        (each.tag, each.value)
-        for each in event.tlvs
-        if each.tag == smpp34.TLV_USER_MESSAGE_REFERENCE
-    ]
+    echoed = smpp34.TLV_USER_MESSAGE_REFERENCE
     tags = (
         (smpp34.TLV_RECEIPTED_MESSAGE_ID, message_id.encode() + b"\0"),
         (smpp34.TLV_MESSAGE_STATE, bytes((state,))),
-        *echoed,
+        *((tag.tag, tag.value) for tag in event.tlvs if tag.tag == echoed),
     )
     return Notice(due, number, event.source_addr, 4, 0, text.encode(), tags)
 
 
-def free_port() -> int:
-    """Return a port of this machine that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def serve(options: Options) -> None:
     """Run the centre until it is told to end."""
-    inner_port = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        inner_port = probe.getsockname()[1]
     server = smpp34.Server("127.0.0.1", inner_port, system_id="centre")
     await server.start()
-    centre = Centre(server, options)
-    doorman = Doorman(options, inner_port)
+    centre, doorman = Centre(server, options), Doorman(options, inner_port)
     door = await asyncio.start_server(doorman.receive, options.host, options.port)
     port = door.sockets[0].getsockname()[1]
     print(port if options.print_port else f"listening on port {port}", flush=True)
@@ -380,9 +351,7 @@ async def serve(options: Options) -> None:
     door.close()
     await centre.stop()
     if fault:
-        print(f"the centre fell over: {fault!r}", file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
+        print(f"the centre fell over: {fault!r}", file=sys.stderr, flush=True)
     # the library's threads outlive their loop and fall over at the interpreter's end
     os._exit(1 if fault else 0)
 
@@ -398,33 +367,28 @@ async def until_told_to_end(centre: Centre) -> BaseException | None:
     return next((task.exception() for task in work if task.done()), None)
 
 
-def password_from(folder: Path) -> str:
-    """Return the password in the folder of secrets, the well-known one where there is none."""
-    file = folder / "smsc-password"
-    return file.read_text().strip() if file.exists() else "guanhu"
-
-
 def options_from(arguments: list[str]) -> Options:
     """Return what command line and environment say; the command line has the last word."""
     environ = os.environ
-    address = environ.get("GUANHU_SMSC_ADDRESS", "127.0.0.1:7010")
-    host, _, port = address.rpartition(":")
+    host, _, port = environ.get("GUANHU_SMSC_ADDRESS", "127.0.0.1:7010").rpartition(":")
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0].strip())
     parser.add_argument("--host", default=host)
     parser.add_argument("--port", type=int, default=int(port), help="0 takes any")
     parser.add_argument("--delay", type=float, default=1, help="seconds to a receipt")
-    parser.add_argument("--rate", type=float, default=0, help="refuse more a second")
+    parser.add_argument("--again", type=float, default=10, help="and to the next try")
+    parser.add_argument("--rate", type=int, default=0, help="refuse more a second")
     parser.add_argument("--print-port", action="store_true", help="print just that")
     parser.add_argument("--record", type=Path, help="append each message as JSON")
     told = parser.parse_args(arguments)
     state = Path(environ.get("GUANHU_STATE", ".state"))
-    folder = Path(environ.get("GUANHU_SECRETS_DIR", state / "secrets"))
+    secret = Path(environ.get("GUANHU_SECRETS_DIR", state / "secrets"), "smsc-password")
     return Options(
         host=told.host,
         port=told.port,
         system_id=environ.get("GUANHU_SMSC_SYSTEM_ID", "guanhu"),
-        password=password_from(folder),
+        password=secret.read_text().strip() if secret.exists() else "guanhu",
         delay=told.delay,
+        again=told.again,
         rate=told.rate,
         print_port=told.print_port,
         record=told.record and told.record.open("a", buffering=1, encoding="utf-8"),

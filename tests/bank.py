@@ -172,6 +172,19 @@ class Served:
         await self.running.stop(0)
 
 
+@dataclass(frozen=True)
+class TrialToken:
+    """The token of one service towards others, signed by the test's key instead of by the identity service."""
+
+    keys: TrialKeys
+    service: str
+
+    async def value(self) -> str:
+        """Return a fresh token."""
+        subject = f"services/{self.service}"
+        return self.keys.token(subject, ("SERVICE",), scope="BANK", branch=0)
+
+
 class TrialBank:
     """One PostgreSQL with a migrated template per service, and one key set for all."""
 
@@ -244,6 +257,10 @@ class TrialBank:
         frame = server.frame_of(
             declared, self.settings(service.name, database), self.clock
         )
+        if not own_keys and "allocation" not in self._addresses:
+            # nobody is there to give tokens: calls to others carry one of the test's
+            for interceptor in frame.peers._interceptors:
+                interceptor._token = TrialToken(self.keys, service.name)
         running = await server.start(declared, frame)
         served = Served(running, self, database, declared)
         self._addresses[service.name] = served.address

@@ -1,6 +1,6 @@
 """
 Owns: template, gateway, batch, delivery
-Publishes: BatchFinished, MessagesSettled, OptOutReceived
+Publishes: MessageSettled, BatchFinished
 Follows: customer
-Calls: customer, engagement
+Calls: customer, allocation, engagement
 """

@@ -1,0 +1,117 @@
+"""The messaging service: the one place that wires it."""
+
+import ssl
+from collections.abc import Awaitable, Mapping
+from datetime import timedelta
+
+from guanhu.customer.v1 import reason_pb2 as customer_reason_pb2
+from guanhu.messaging.v1 import (
+    batch_pb2_grpc,
+    gateway_pb2_grpc,
+    reason_pb2,
+    template_pb2_grpc,
+)
+
+from services.chassis.caller import service_caller
+from services.chassis.config import folder_of_state
+from services.chassis.server import Frame, Service, Servicers, main
+from services.messaging.batch.servicer.batches import SmsBatchServicer
+from services.messaging.config import (
+    PARAMETERS,
+    GatewaySettings,
+    Outside,
+    read_outside,
+)
+from services.messaging.delivery.actions.lane import Desk
+from services.messaging.delivery.actions.link import Link, Terms
+from services.messaging.delivery.actions.station import Patience, Station
+from services.messaging.gateway.actions import Configured, configure
+from services.messaging.gateway.servicer import GatewayServicer
+from services.messaging.gateways.smpp import SmppGateway
+from services.messaging.gateways.smpp_writer import SmppSettings
+from services.messaging.reactions import REACTIONS
+from services.messaging.template.servicer import TemplateServicer
+
+CALLER = service_caller("messaging")
+
+
+def servicers(frame: Frame) -> Servicers:
+    """Return the servicers of messaging."""
+    return (
+        (
+            template_pb2_grpc.add_TemplateServiceServicer_to_server,
+            TemplateServicer(frame),
+        ),
+        (gateway_pb2_grpc.add_GatewayServiceServicer_to_server, GatewayServicer(frame)),
+        (batch_pb2_grpc.add_SmsBatchServiceServicer_to_server, SmsBatchServicer(frame)),
+    )
+
+
+async def prepare(frame: Frame) -> None:
+    """Keep the gateways that the environment describes."""
+    found = [
+        Configured(one.name, one.display_name, one.window, one.rate)
+        for one in read_outside().messaging_gateways
+    ]
+    await configure(frame.uow, CALLER, found=found)
+
+
+def gateway_of(frame: Frame, outside: Outside, one: GatewaySettings) -> SmppGateway:
+    """Return the driver of one configured gateway."""
+    host, _, port = (one.address or outside.smsc_address).rpartition(":")
+    return SmppGateway(
+        SmppSettings(
+            host=host,
+            port=int(port),
+            system_id=one.system_id or outside.smsc_system_id,
+            password=frame.settings.shared.secret(one.password_file),
+            window=one.window,
+            tls=ssl.create_default_context() if one.tls else None,
+            final_receipt_after=one.final_receipt_after,
+        ),
+        clock=frame.clock,
+    )
+
+
+def links_of(frame: Frame, outside: Outside) -> Mapping[str, Link]:
+    """Return a link for every configured gateway."""
+    return {
+        one.name: Link(
+            one.name,
+            gateway_of(frame, outside, one),
+            Terms(one.source, one.rate, one.validity_seconds, one.final_receipt_after),
+            frame.clock,
+        )
+        for one in outside.messaging_gateways
+    }
+
+
+def loops(frame: Frame) -> list[Awaitable[None]]:
+    """Return the sender."""
+    outside = read_outside()
+    desk = Desk(uow=frame.uow, caller=CALLER, vault=frame.vault, clock=frame.clock)
+    station = Station(
+        desk,
+        links_of(frame, outside),
+        folder_of_state() / "flight",
+        tree=lambda: frame.keyring.tree,
+        patience=Patience(
+            timedelta(seconds=outside.messaging_receipt_grace),
+            outside.messaging_fence_steady,
+        ),
+    )
+    return [station.run()]
+
+
+SERVICE = Service(
+    name="messaging",
+    reasons=(reason_pb2, customer_reason_pb2),
+    servicers=servicers,
+    parameters=PARAMETERS,
+    reactions=lambda frame: REACTIONS,
+    loops=loops,
+    prepare=prepare,
+)
+
+if __name__ == "__main__":
+    main(SERVICE, "services.messaging")

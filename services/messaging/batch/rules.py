@@ -1,0 +1,314 @@
+"""Who of a batch gets which text, who is left out and why, and which state follows which."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import IntEnum
+
+from services.messaging.gateways.encoding import billed_segments
+from services.messaging.template.rules import (
+    FIELDS,
+    Compiled,
+    Purpose,
+    title_of,
+    value_of,
+)
+
+
+class State(IntEnum):
+    """How far a batch has come, with the contract's numbers."""
+
+    PLANNED = 1
+    AWAITING_APPROVAL = 2
+    SCHEDULED = 3
+    SENDING = 4
+    PAUSED = 5
+    FINISHED = 6
+    CANCELLED = 7
+    REJECTED = 8
+
+
+ENDED = frozenset({State.FINISHED, State.CANCELLED, State.REJECTED})
+
+
+class RecipientState(IntEnum):
+    """Where one recipient stands, with the contract's numbers."""
+
+    EXCLUDED = 1
+    WAITING = 2
+    SUBMITTING = 3
+    SENT = 4
+    DELIVERED = 5
+    FAILED = 6
+    UNKNOWN = 7
+    CANCELLED = 8
+
+
+class Exclusion(IntEnum):
+    """Why a person is left out, with the contract's numbers: the first that holds, in this order."""
+
+    NO_MOBILE = 1
+    INVALID_MOBILE = 2
+    DO_NOT_DISTURB = 3
+    CONSENT_MISSING = 4
+    CONSENT_WITHDRAWN = 5
+    SAME_NUMBER = 6
+    NOT_OWNED = 7
+    CAP_REACHED = 8
+    FIELD_MISSING = 9
+    TOO_LONG = 10
+
+
+class UnknownPolicy(IntEnum):
+    """What happens to messages of which nobody knows whether they were accepted, with the contract's numbers."""
+
+    FENCE = 1
+    AT_MOST_ONCE = 2
+    AT_LEAST_ONCE = 3
+
+
+class ChunkState(IntEnum):
+    """Whether a chunk waits, is in a worker's hands, or has nothing left to hand over."""
+
+    WAITING = 0
+    LEASED = 1
+    DONE = 2
+
+
+CHUNK = 1000
+"""Messages of one chunk: as many as one event and one call about contacts may carry."""
+
+SAMPLES = 5
+MOBILE = re.compile(r"(?:\+?86|0086)?(1[3-9]\d{9})")
+"""Mobile numbers of the mainland (source: the ministry's numbering plan)."""
+
+MONTH, WEEK = timedelta(days=30), timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """
+    One member of the groups, as the customer service tells.
+
+    ``reason`` is what stands against a message by the customer's number and consents, 0 when nothing does.
+    """
+
+    number: str
+    mobile: str
+    display_name: str
+    gender: int
+    owner: str
+    reason: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """
+    What the lines of a batch depend on besides its people.
+
+    ``sender`` is set where only customers of the sender's own may be written to; ``capped`` are those who had
+    enough; ``owners`` are names of staff by key.
+    """
+
+    text: Compiled
+    branch_name: str
+    segment_limit: int
+    sender: str = ""
+    capped: Collection[str] = frozenset()
+    owners: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One person of a planned batch; text and segments are empty for who is left out."""
+
+    ordinal: int
+    person: Person
+    mobile: str
+    reason: int
+    text: str = ""
+    segments: int = 0
+    chunk: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A chunk as it is planned: its number, first and last ordinal, and how many messages lie between."""
+
+    chunk: int
+    low: int
+    high: int
+    size: int
+
+
+def mobile_of(text: str) -> str:
+    """Return the eleven digits of a mobile number as it was written down; empty when it cannot be one."""
+    found = MOBILE.fullmatch(re.sub(r"[\s\-()]", "", text))
+    return found[1] if found else ""
+
+
+def values_of(person: Person, measure: Measure) -> dict[str, str]:
+    """Return the values of all fields for *person*; empty where there is none, or it cannot be shown."""
+    found = {
+        "customer_name": person.display_name,
+        "customer_title": title_of(person.display_name, person.gender),
+        "branch_name": measure.branch_name,
+        "owner_name": measure.owners.get(person.owner, ""),
+    }
+    return {name: value_of(value, FIELDS[name]) for name, value in found.items()}
+
+
+def written(person: Person, measure: Measure) -> tuple[int, str, int]:
+    """Return (reason, text, segments) of one person, looked at alone; the reason is 0 when a message may go out."""
+    if reason := left_out(person, measure):
+        return reason, "", 0
+    values = values_of(person, measure)
+    if not all(values[name] for name in measure.text.fields):
+        return Exclusion.FIELD_MISSING, "", 0
+    text = measure.text.render(values)
+    segments = billed_segments(text)
+    if segments > measure.segment_limit:
+        return Exclusion.TOO_LONG, "", 0
+    return 0, text, segments
+
+
+def left_out(person: Person, measure: Measure) -> int:
+    """Return why *person* is left out whatever the text, 0 when nothing is against a message."""
+    if not person.mobile:
+        return Exclusion.NO_MOBILE
+    owned = person.owner == measure.sender or not measure.sender
+    against = (
+        Exclusion.INVALID_MOBILE if not mobile_of(person.mobile) else 0,
+        person.reason,
+        0 if owned else Exclusion.NOT_OWNED,
+        Exclusion.CAP_REACHED if person.number in measure.capped else 0,
+    )
+    return min((reason for reason in against if reason), default=0)
+
+
+def lines_of(people: Iterable[Person], measure: Measure) -> list[Line]:
+    """
+    Return one line per person, ascending by customer number: one message per person and per number.
+
+    Of several people with the same number the first who may be written to gets the message.
+    """
+    ordered = sorted({one.number: one for one in people}.values(), key=_number)
+    found = [(person, *written(person, measure)) for person in ordered]
+    holders: dict[str, str] = {}
+    for person, reason, _, _ in found:
+        if not reason:
+            holders.setdefault(mobile_of(person.mobile), person.number)
+    lines, messages = [], 0
+    for ordinal, (person, reason, text, segments) in enumerate(found, 1):
+        mobile = mobile_of(person.mobile)
+        held = holders.get(mobile, person.number) != person.number
+        if held and (not reason or reason > Exclusion.SAME_NUMBER):
+            lines.append(Line(ordinal, person, mobile, Exclusion.SAME_NUMBER))
+        elif reason:
+            lines.append(Line(ordinal, person, mobile, reason))
+        else:
+            messages += 1
+            chunk = (messages - 1) // CHUNK + 1
+            lines.append(Line(ordinal, person, mobile, 0, text, segments, chunk))
+    return lines
+
+
+def _number(person: Person) -> str:
+    return person.number
+
+
+def pieces_of(lines: Sequence[Line]) -> list[Piece]:
+    """Return the chunks that *lines* were put into."""
+    by_chunk: dict[int, list[int]] = {}
+    for line in lines:
+        if line.chunk:
+            by_chunk.setdefault(line.chunk, []).append(line.ordinal)
+    return [
+        Piece(chunk, found[0], found[-1], len(found))
+        for chunk, found in by_chunk.items()
+    ]
+
+
+def exclusions_of(lines: Iterable[Line]) -> list[int]:
+    """Return how many are left out for each reason, in the order of the reasons."""
+    counts = Counter(line.reason for line in lines)
+    return [counts[reason] for reason in Exclusion]
+
+
+def samples_of(lines: Iterable[Line]) -> list[int]:
+    """Return the ordinals of the longest messages, the longest first."""
+    sent = [line for line in lines if not line.reason]
+    longest = sorted(sent, key=lambda line: (-len(line.text), line.ordinal))
+    return [line.ordinal for line in longest[:SAMPLES]]
+
+
+def digest_of(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """
+    Return the digest of everything that matters about a batch, in hexadecimal.
+
+    *head* is template, schedule and gateway; *rows* are recipients and exclusions in their order.
+    """
+    found = hashlib.sha256()
+    for part in (head, *rows):
+        found.update("\x1f".join(map(str, part)).encode())
+        found.update(b"\x1e")
+    return found.hexdigest()
+
+
+def schedule_unfit(moment: datetime | None, now: datetime, days: int) -> bool:
+    """Say whether *moment* lies in the past, or more than *days* ahead; None means at once, which always fits."""
+    return moment is not None and not now <= moment <= now + timedelta(days=days)
+
+
+def needs_second_person(purpose: int, messages: int, size: int) -> bool:
+    """Say whether a batch needs a second person: marketing always, others above *size* messages."""
+    return purpose == Purpose.MARKETING or messages > size
+
+
+def outdated(planned: datetime, now: datetime, hours: int) -> bool:
+    """Say whether a plan is too old to be confirmed."""
+    return now - planned > timedelta(hours=hours)
+
+
+def due_state(schedule_time: datetime | None, now: datetime) -> State:
+    """Return the state of a batch that may go out: being sent, or waiting for its time."""
+    waits = schedule_time is not None and schedule_time > now
+    return State.SCHEDULED if waits else State.SENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the chunks of a batch come to; delivered and undelivered are parts of sent."""
+
+    size: int = 0
+    excluded: int = 0
+    sent: int = 0
+    failed: int = 0
+    unknown: int = 0
+    delivered: int = 0
+    undelivered: int = 0
+    submitting: int = 0
+
+    @property
+    def open(self) -> int:
+        """Return how many were neither handed over nor left out."""
+        settled = self.excluded + self.sent + self.failed + self.unknown
+        return self.size - settled - self.submitting
+
+
+def tally(state: int, excluded: int, counts: Counts) -> dict[RecipientState, int]:
+    """Return how many people stand in each state; they sum to how many were looked at."""
+    stopped = state in (State.CANCELLED, State.REJECTED)
+    return {
+        RecipientState.EXCLUDED: excluded + counts.excluded,
+        RecipientState.WAITING: 0 if stopped else counts.open,
+        RecipientState.SUBMITTING: counts.submitting,
+        RecipientState.SENT: counts.sent - counts.delivered - counts.undelivered,
+        RecipientState.DELIVERED: counts.delivered,
+        RecipientState.FAILED: counts.failed + counts.undelivered,
+        RecipientState.UNKNOWN: counts.unknown,
+        RecipientState.CANCELLED: counts.open if stopped else 0,
+    }

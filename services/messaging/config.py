@@ -1,0 +1,153 @@
+"""Parameters that the rules of messaging read, and the gateways as the environment describes them."""
+
+import sys
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.chassis.parameter import Declared, Parameters
+
+PARAMETERS = Parameters(
+    Declared(
+        "sms_signature",
+        "农业银行",
+        "Signature at the head of every message, without brackets.",
+        "短信签名（不含括号），由系统加在每条短信开头。",
+    ),
+    Declared(
+        "refusal_words",
+        "拒收请回复R",
+        "Words at the end of every marketing message that say how to refuse.",
+        "营销短信结尾的拒收提示语。",
+    ),
+    Declared(
+        "opt_out_words",
+        ["R", "T", "TD", "N", "退订", "拒收"],
+        "Words by which a customer refuses; a template must not ask for them itself.",
+        "客户回复即视为拒收的词语，模板正文不得自行引导。",
+    ),
+    Declared(
+        "forbidden_phrases",
+        [
+            "保本",
+            "保证收益",
+            "稳赚",
+            "零风险",
+            "无风险",
+            "最后机会",
+            "等同存款",
+            "绝对安全",
+        ],
+        "Phrases that no message may promise.",
+        "短信中禁用的承诺性用语。",
+    ),
+    Declared(
+        "sms_hours",
+        {"from": 9, "to": 20},
+        "Hours of the day, local, between which messages other than service notices are handed over.",
+        "非服务类短信的发送时段（当地时间，时）。",
+        least=0,
+        most=24,
+    ),
+    Declared(
+        "marketing_cap",
+        {"week": 1, "month": 2},
+        "Most marketing messages to one customer in 7 and in 30 days; 0 means no cap.",
+        "每位客户7天、30天内营销短信上限，0为不限。",
+        least=0,
+        most=100,
+    ),
+    Declared(
+        "approval_size",
+        500,
+        "Recipients above which a batch of any purpose needs a second person.",
+        "超过该人数的批次须双人复核。",
+        least=1,
+    ),
+    Declared(
+        "batch_limit",
+        100_000,
+        "People that one batch holds at most.",
+        "每批次客户上限。",
+        least=1,
+        most=1_000_000,
+    ),
+    Declared(
+        "confirm_hours",
+        24,
+        "Hours after planning within which a batch must be confirmed.",
+        "批次方案须在制定后多少小时内确认。",
+        least=1,
+        most=720,
+    ),
+    Declared(
+        "schedule_days",
+        30,
+        "Days ahead up to which sending may be put off.",
+        "定时发送最多提前天数。",
+        least=1,
+        most=30,
+    ),
+    Declared(
+        "segment_limit",
+        8,
+        "Segments that one message is billed as at most.",
+        "单条短信计费条数上限。",
+        least=1,
+        most=20,
+    ),
+)
+
+
+class GatewaySettings(BaseModel):
+    """
+    One link to an SMS centre.
+
+    ``address`` empty means the demonstration's centre; the password is the secret file named ``password_file``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")
+    display_name: str = ""
+    protocol: Literal["smpp"] = "smpp"
+    address: str = Field(default="", pattern=r"^([^:\s]+:[0-9]{1,5})?$")
+    system_id: str = ""
+    password_file: str = "smsc-password"  # noqa: S105 - the name of a file
+    source: str = Field(default="95599", pattern=r"^[0-9]{3,18}$")
+    window: int = Field(default=100, ge=1, le=10_000)
+    rate: int = Field(default=0, ge=0, le=100_000)
+    validity_seconds: float = Field(default=7200, gt=0, le=172_800)
+    final_receipt_after: float = Field(default=3600, gt=0, le=172_800)
+    tls: bool = False
+
+
+class Outside(BaseSettings):
+    """
+    What messaging is told about the outside world.
+
+    ``messaging_receipt_grace``: seconds after which a receipt may belong to a message of unknown fate.
+    ``messaging_fence_steady``: seconds for which a link must have held before such messages are sent again.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="GUANHU_", extra="ignore")
+
+    messaging_gateways: tuple[GatewaySettings, ...] = (
+        GatewaySettings(name="demo", display_name="演示短信中心"),
+    )
+    messaging_receipt_grace: float = Field(default=30, ge=0, le=3600)
+    messaging_fence_steady: float = Field(default=60, ge=0, le=3600)
+    smsc_address: str = Field(default="127.0.0.1:7010", pattern=r"^[^:\s]+:[0-9]{1,5}$")
+    smsc_system_id: str = Field(default="guanhu", min_length=1, max_length=15)
+
+
+def read_outside() -> Outside:
+    """Return the settings of the gateways, or stop with every fault on a line of its own."""
+    try:
+        return Outside()
+    except ValidationError as error:
+        for fault in error.errors():
+            name = "GUANHU_" + "_".join(str(part) for part in fault["loc"]).upper()
+            sys.stderr.write(f"{name}: {fault['msg'].lower()}\n")
+        raise SystemExit(2) from None

@@ -1,0 +1,192 @@
+"""
+A lane hands chunks over, one after the other; several lanes of a link share its window.
+
+claim, load, hand over, settle: sending is never inside a transaction, and what is not settled when the process dies
+is settled from the flight record by the next one.
+"""
+
+import asyncio
+from datetime import timedelta
+
+from services.chassis.caller import Caller, Tree
+from services.chassis.clock import HOME_ZONE, Clock
+from services.chassis.db import UnitOfWork
+from services.chassis.vault import Vault
+from services.messaging.batch.actions.plan import opened
+from services.messaging.delivery import rules
+from services.messaging.delivery.actions import lease
+from services.messaging.delivery.actions.flight import Flight, Seat
+from services.messaging.delivery.actions.lease import Claim
+from services.messaging.delivery.actions.link import Link
+from services.messaging.delivery.actions.run import Run
+from services.messaging.delivery.actions.settle import Settlement, settle
+from services.messaging.gateways import GatewayEnded, Outgoing
+
+BURST = 100
+"""Most messages that are opened and written in one go, so that answers are read in between."""
+
+PAUSE = 0.2
+DRAIN_SECONDS = 3.0
+"""How long a lane that is stopped waits for answers; what does not come is unknown."""
+
+
+class Desk:
+    """What lanes and the station share: the store, the vault, the time, this process's seat, and chunks in hand."""
+
+    def __init__(
+        self,
+        *,
+        uow: UnitOfWork,
+        caller: Caller,
+        vault: Vault,
+        clock: Clock,
+        zones: dict[int, str] | None = None,
+    ) -> None:
+        """Work as *caller*; *zones* are the branches' time zones where they are not the home zone."""
+        self.uow = uow
+        self.caller = caller
+        self.vault = vault
+        self.clock = clock
+        self.boot = ""
+        self.seat: Seat | None = None
+        self.runs: set[Run] = set()
+        self._zones = zones or {}
+
+    def learn_zones(self, tree: Tree) -> None:
+        """Take up the time zones of branches."""
+        self._zones = {one.branch_id: one.zone for one in tree.branches.values()}
+
+    def zone(self, branch_id: int) -> str:
+        """Return the time zone of a branch."""
+        return self._zones.get(branch_id, HOME_ZONE)
+
+
+class Lane:
+    """Hands over one chunk at a time."""
+
+    def __init__(self, desk: Desk, link: Link) -> None:
+        """Work at *desk*, through *link*."""
+        self._desk = desk
+        self._link = link
+        self._held: Claim | None = None
+        self._run: Run | None = None
+        self._turn = 0
+
+    async def step(self) -> int:
+        """Hand over one chunk; return 0 when there was none."""
+        await self._give_back()
+        if not self._link.open or not await self._claim():
+            return 0
+        try:
+            await self._hand_over()
+        finally:
+            await self._give_back()
+        return 1
+
+    async def _claim(self) -> bool:
+        """Take a chunk of the next branch that has one, each branch in turn."""
+        desk, gateway = self._desk, self._link.name
+        assert desk.seat is not None
+        branches = await lease.branches(desk.uow, desk.caller, gateway)
+        start = self._turn % len(branches) if branches else 0
+        self._turn += 1
+        for branch_id in [*branches[start:], *branches[:start]]:
+            self._held = await lease.claim(
+                desk.uow,
+                desk.caller,
+                branch_id=branch_id,
+                gateway=gateway,
+                seat=desk.seat,
+                boot=desk.boot,
+                zone=desk.zone(branch_id),
+            )
+            if self._held:
+                return True
+        return False
+
+    async def _hand_over(self) -> None:
+        desk = self._desk
+        assert self._held is not None
+        assert desk.seat is not None
+        claim = await lease.load(desk.uow, desk.caller, self._held)
+        ordinals = [row.ordinal for row in claim.rows]
+        run = Run(claim, Flight(desk.seat.path(claim.key), ordinals))
+        self._run = run
+        desk.runs.add(run)
+        run.leave_out({row.number: row.reason for row in claim.rows})
+        while run.left and not run.stopped:
+            granted = self._link.grant(min(BURST, run.open))
+            if granted:
+                self._write(run, granted)
+                await asyncio.sleep(0)
+            elif run.open:
+                await self._wait(run)
+            else:
+                run.take(0)
+        await self._answers(run, None)
+
+    def _write(self, run: Run, granted: int) -> None:
+        places = run.take(granted)
+        messages = [self._outgoing(run.claim, place) for place in places]
+        self._link.hand_over(run, places, messages)
+
+    def _outgoing(self, claim: Claim, place: int) -> Outgoing:
+        row, batch_id = claim.rows[place], claim.key.batch_id
+        mobile, text = opened(self._desk.vault, batch_id, row.ordinal, row.message)
+        terms = self._link.terms
+        return Outgoing(
+            token=0,
+            dest=rules.COUNTRY + mobile,
+            source=rules.source_of(terms.access, batch_id),
+            text=text,
+            encoding="ucs2",
+            client_ref=rules.reference_of(batch_id, row.ordinal),
+            segments=row.segments,
+            valid_until=self._desk.clock() + timedelta(seconds=terms.validity),
+        )
+
+    async def _wait(self, run: Run) -> None:
+        """Wait until more may be handed over; a link that is not open gives the chunk back."""
+        if not self._link.open:
+            run.stopped = True
+        elif wait := self._link.wait():
+            await asyncio.sleep(min(wait, PAUSE))
+        else:
+            try:
+                await asyncio.wait_for(self._link.gateway.wait_room(), PAUSE)
+            except TimeoutError:
+                return
+            except GatewayEnded:
+                run.stopped = True
+
+    async def _answers(self, run: Run, seconds: float | None) -> None:
+        """Wait for every answer; at most *seconds* where the process is about to end."""
+        try:
+            async with asyncio.timeout(seconds):
+                while run.unanswered:
+                    run.moved.clear()
+                    await run.moved.wait()
+        except TimeoutError:
+            return
+
+    async def _give_back(self) -> None:
+        """Settle what is in hand and end its lease; what fails is tried again before anything else is taken."""
+        if self._held is None:
+            return
+        desk, run = self._desk, self._run
+        assert desk.seat is not None
+        if run is not None:
+            run.stopped = True
+            await self._answers(run, DRAIN_SECONDS)
+        terms = self._link.terms
+        found = Settlement(
+            key=self._held.key,
+            answers=run.flight.answers() if run else (),
+            worker=desk.seat.worker,
+            certain_after=timedelta(seconds=terms.validity + terms.certain_after),
+        )
+        await settle(desk.uow, desk.caller, found)
+        if run is not None:
+            run.flight.drop()
+            desk.runs.discard(run)
+        self._held = self._run = None

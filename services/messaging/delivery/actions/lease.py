@@ -1,0 +1,152 @@
+"""Leases of chunks: who hands over what, for as long as they show that they live."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from services.chassis.caller import Caller
+from services.chassis.clock import local_time
+from services.chassis.db import UnitOfWork, Work
+from services.messaging.batch.rules import State
+from services.messaging.delivery import queries
+from services.messaging.delivery.actions.flight import Key, Seat
+from services.messaging.delivery.queries import Ready
+from services.messaging.delivery.rules import hour_fits
+
+BEGUN = """
+    UPDATE batches SET state = 4, update_time = $3, version = version + 1
+    WHERE branch_id = $1 AND gateway = $2 AND state = 3 AND (schedule_time IS NULL OR schedule_time <= $3)"""
+# The first is chosen once, apart: a subquery may be run again for every row, and would find another one each time.
+CLAIMED = """
+    WITH first AS MATERIALIZED (
+        SELECT c.batch_id, c.chunk
+        FROM chunks AS c JOIN batches AS b ON b.branch_id = c.branch_id AND b.batch_id = c.batch_id
+        WHERE c.branch_id = $1 AND c.state = 0 AND b.state = 4 AND b.gateway = $2 AND (b.purpose = 1 OR $6)
+        ORDER BY c.batch_id, c.chunk LIMIT 1
+        FOR UPDATE OF c SKIP LOCKED FOR SHARE OF b)
+    UPDATE chunks AS taken SET state = 1, worker = $3, boot = $4, lease_time = $5
+    FROM first
+    WHERE taken.branch_id = $1 AND taken.batch_id = first.batch_id AND taken.chunk = first.chunk
+    RETURNING taken.batch_id, taken.chunk, taken.low, taken.high"""
+BEATEN = """
+    UPDATE chunks SET lease_time = $4
+    WHERE branch_id = $1 AND worker = $2 AND state = 1 AND batch_id = ANY ($3::uuid[])
+    RETURNING batch_id, chunk"""
+
+LOST_AFTER = timedelta(minutes=15)
+"""A lease that nobody has renewed for so long belongs to a machine that will not come back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One chunk in a worker's hands, with what is still to be handed over of it."""
+
+    key: Key
+    gateway: str
+    purpose: int
+    low: int
+    high: int
+    rows: Sequence[Ready] = ()
+
+
+async def branches(uow: UnitOfWork, caller: Caller, gateway: str) -> list[int]:
+    """Return the branches that have something for *gateway*."""
+    async with uow.read(caller) as work:
+        return [row.branch_id for row in await work.run(queries.MOVING, gateway)]
+
+
+async def claim(
+    uow: UnitOfWork,
+    caller: Caller,
+    *,
+    branch_id: int,
+    gateway: str,
+    seat: Seat,
+    boot: str,
+    zone: str,
+) -> Claim | None:
+    """Take the next chunk of a branch, at night by *zone* only of service notices; None when there is none."""
+    async with uow(caller.in_branch(branch_id)) as work:
+        any_purpose = await day_time(work, branch_id, zone)
+        await work.run(BEGUN, branch_id, gateway, work.now)
+        found = await work.run(
+            CLAIMED, branch_id, gateway, seat.worker, boot, work.now, any_purpose
+        )
+        if not found:
+            return None
+        [row] = found
+        purpose = (await queries.batch(work, branch_id, row.batch_id)).purpose
+    key = Key(branch_id, row.batch_id, row.chunk)
+    return Claim(key, gateway, purpose, row.low, row.high)
+
+
+async def day_time(work: Work, branch_id: int, zone: str) -> bool:
+    """Say whether messages of any purpose may go out in a branch at this hour."""
+    hours = await work.parameter("sms_hours", branch_id)
+    return hour_fits(local_time(work.now, zone), (hours["from"], hours["to"]))
+
+
+async def load(uow: UnitOfWork, caller: Caller, claimed: Claim) -> Claim:
+    """Return *claimed* with its messages, those that must not go out after all marked."""
+    key = claimed.key
+    async with uow.read(caller.in_branch(key.branch_id)) as work:
+        rows = await work.run(
+            queries.LOADED,
+            key.branch_id,
+            key.batch_id,
+            key.chunk,
+            claimed.low,
+            claimed.high,
+        )
+        numbers = [row.number for row in rows]
+        late = await queries.late(work, key.branch_id, numbers, claimed.purpose)
+        late |= await queries.over_cap(work, key.branch_id, numbers, claimed.purpose)
+    ready = [Ready(**dict(row), reason=late.get(row.number, 0)) for row in rows]
+    return replace(claimed, rows=ready)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What changed about chunks in hand: batches that go on, leases that hold, customers who refused."""
+
+    sending: Collection[UUID]
+    day_time: bool
+    held: Collection[tuple[UUID, int]]
+    refused: Mapping[UUID, Mapping[str, int]]
+
+
+async def beat(
+    uow: UnitOfWork,
+    caller: Caller,
+    *,
+    branch_id: int,
+    worker: str,
+    zone: str,
+    waiting: Mapping[UUID, tuple[int, Sequence[str]]],
+) -> News:
+    """
+    Renew the leases in one branch, and return what changed.
+
+    *waiting* holds, by batch, its purpose and the customers whose messages are not handed over yet.
+    """
+    async with uow(caller.in_branch(branch_id)) as work:
+        batches = list(waiting)
+        held = await work.run(BEATEN, branch_id, worker, batches, work.now)
+        states = await work.run(queries.STATES, branch_id, batches)
+        fits = await day_time(work, branch_id, zone)
+        refused = {
+            batch_id: await queries.late(work, branch_id, numbers, purpose)
+            for batch_id, (purpose, numbers) in waiting.items()
+        }
+    return News(
+        frozenset(row.batch_id for row in states if row.state == State.SENDING),
+        fits,
+        frozenset((row.batch_id, row.chunk) for row in held),
+        refused,
+    )
+
+
+def lost_before(now: datetime) -> datetime:
+    """Return the moment before which a lease must have been renewed last to count as lost."""
+    return now - LOST_AFTER

@@ -1,0 +1,138 @@
+"""One gateway as the core listens to it: whose answer it is, what was heard and is not durable yet, how fast to go."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count as numbers
+
+import structlog
+
+from services.chassis.clock import Clock
+from services.messaging.delivery.actions.run import Run
+from services.messaging.gateways import (
+    Inbound,
+    LinkState,
+    Outgoing,
+    Receipt,
+    SmsGateway,
+    SubmitResult,
+)
+from services.messaging.gateways.pace import Pace
+
+log = structlog.get_logger()
+
+SLOWED_SECONDS = 0.5
+"""How long nothing is handed over after a centre said that it is in trouble, or, without a known limit, too slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is agreed with a centre; ``rate`` 0 means no limit, times in seconds."""
+
+    access: str
+    rate: int = 0
+    validity: float = 7200
+    certain_after: float = 3600
+
+
+class Link:
+    """A gateway with what belongs to it in this process; implements GatewayEvents."""
+
+    def __init__(
+        self, name: str, gateway: SmsGateway, terms: Terms, clock: Clock
+    ) -> None:
+        """Listen to *gateway* under *name*."""
+        self.name = name
+        self.gateway = gateway
+        self.terms = terms
+        self.state: LinkState = "connecting"
+        self.bound_at: float | None = None
+        self.paused = False
+        self.heard: list[Receipt] = []
+        self.arrived = asyncio.Event()
+        self._clock = clock
+        self._tokens = numbers(1)
+        self._unanswered: dict[int, tuple[Run, int]] = {}
+        self._held_until = 0.0
+        self._pace = Pace(terms.rate, self._time()) if terms.rate else None
+        self._inbound: deque[Inbound] = deque(maxlen=10_000)
+
+    @staticmethod
+    def _time() -> float:
+        return asyncio.get_running_loop().time()
+
+    @property
+    def open(self) -> bool:
+        """Say whether messages may be handed over now."""
+        return self.state == "bound" and not self.paused
+
+    def bound_for(self) -> float:
+        """Return for how many seconds the link has held without a break."""
+        return 0.0 if self.bound_at is None else self._time() - self.bound_at
+
+    def wait(self) -> float:
+        """Return how many seconds the centre wants us to wait before the next message."""
+        held = max(0.0, self._held_until - self._time())
+        return max(held, self._pace.delay() if self._pace else 0.0)
+
+    def grant(self, wanted: int) -> int:
+        """Return how many of *wanted* messages may be handed over at this moment, by the window and by the pace."""
+        if not self.open or self._held_until > self._time():
+            return 0
+        room = min(wanted, self.gateway.room())
+        return self._pace.take(room, self._time()) if self._pace and room else room
+
+    def hand_over(
+        self, run: Run, places: Sequence[int], messages: Sequence[Outgoing]
+    ) -> None:
+        """Write *messages* of *run*, which were granted, and whose record says already that they are handed over."""
+        batch = []
+        for place, message in zip(places, messages, strict=True):
+            token = next(self._tokens)
+            self._unanswered[token] = (run, place)
+            batch.append(message._replace(token=token))
+        if self._pace:
+            more = sum(message.segments for message in batch) - len(batch)
+            self._pace.overdraw(more)
+        self.gateway.submit(batch)
+
+    # what the gateway tells
+
+    def submitted(self, result: SubmitResult) -> None:
+        """Enter an answer; one that the centre gave for speed, or in trouble, slows the whole queue down."""
+        if result.verdict == "throttled" and self._pace:
+            self._pace.throttled(self._time())
+        elif result.verdict in ("throttled", "temporary"):
+            self._held_until = self._time() + SLOWED_SECONDS
+        found = self._unanswered.pop(result.token, None)
+        if found is not None:
+            run, place = found
+            run.answered(place, result, self._clock().timestamp())
+
+    def receipt(self, receipt: Receipt) -> None:
+        """Keep a receipt until it is stored."""
+        self.heard.append(receipt)
+        self.arrived.set()
+
+    def inbound(self, message: Inbound) -> None:
+        """Keep a customer's message unacknowledged: the centre has it until somebody makes it durable."""
+        self._inbound.append(message)
+
+    def link_lost(self, unanswered: Sequence[int], why: str) -> None:
+        """Enter that nobody knows about *unanswered* any more."""
+        log.warning("link.lost", gateway=self.name, unanswered=len(unanswered))
+        for token in unanswered:
+            found = self._unanswered.pop(token, None)
+            if found is not None:
+                run, place = found
+                run.lost(place)
+
+    def link_changed(self, state: LinkState, why: str) -> None:
+        """Take note of the link's state; a refused one needs a person."""
+        self.state = state
+        self.bound_at = self._time() if state == "bound" else None
+        if state == "refused":
+            log.error("link.refused", gateway=self.name, cause=why)
+        else:
+            log.info("link.changed", gateway=self.name, state=state)

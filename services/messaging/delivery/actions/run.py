@@ -1,0 +1,106 @@
+"""One chunk in hand: what is still to be handed over, what came back, and the record of both."""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from services.messaging.delivery import rules
+from services.messaging.delivery.actions.flight import Flight
+from services.messaging.delivery.actions.lease import Claim
+from services.messaging.delivery.rules import Slot
+from services.messaging.gateways import SubmitResult
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """
+    A chunk while it is handed over.
+
+    ``stopped`` ends it early: what was not handed over waits for the next worker.
+    """
+
+    claim: Claim
+    flight: Flight
+    stopped: bool = False
+    unanswered: int = 0
+    next: int = 0
+    again: deque[int] = field(default_factory=deque)
+    tries: dict[int, int] = field(default_factory=dict)
+    excluded: set[int] = field(default_factory=set)
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def done(self) -> bool:
+        """Say whether nothing is left to hand over, and every answer is there."""
+        return not (self.left or self.unanswered)
+
+    @property
+    def left(self) -> bool:
+        """Say whether something is left to hand over."""
+        return bool(self.again) or self.next < len(self.claim.rows)
+
+    @property
+    def open(self) -> int:
+        """Return how many places are left that are not left out."""
+        places = [*self.again, *range(self.next, len(self.claim.rows))]
+        return sum(place not in self.excluded for place in places)
+
+    def waiting(self) -> list[str]:
+        """Return the customers whose messages are not handed over yet."""
+        places = [*self.again, *range(self.next, len(self.claim.rows))]
+        return [self.claim.rows[place].number for place in places]
+
+    def leave_out(self, reasons: Mapping[str, int]) -> None:
+        """Leave out customers who are not handed over yet, for *reasons* by number."""
+        for place in [*self.again, *range(self.next, len(self.claim.rows))]:
+            if reason := reasons.get(self.claim.rows[place].number, 0):
+                self.flight.answer(place, Slot.EXCLUDED, code=reason)
+                self.excluded.add(place)
+
+    def take(self, room: int) -> list[int]:
+        """
+        Return up to *room* places to hand over next, and enter them as handed over; those left out are passed over.
+
+        The record says so before the first octet is written: what it says of a killed process is never too little.
+        """
+        found: list[int] = []
+        while self.again and (len(found) < room or self.again[0] in self.excluded):
+            place = self.again.popleft()
+            if place not in self.excluded:
+                self.flight.sent_again(place)
+                found.append(place)
+        while self.next < len(self.claim.rows) and (
+            len(found) < room or self.next in self.excluded
+        ):
+            if self.next not in self.excluded:
+                found.append(self.next)
+            self.next += 1
+        self.flight.sent_to(self.next)
+        self.unanswered += len(found)
+        return found
+
+    def answered(self, place: int, result: SubmitResult, moment: float) -> None:
+        """Enter a centre's answer; what it did not take is handed over again."""
+        passing = result.verdict == "temporary"
+        self.tries[place] = self.tries.get(place, 0) + passing
+        state = rules.taken(result.verdict, self.tries[place])
+        self.flight.answer(
+            place,
+            state,
+            code=result.code,
+            gateway_message=result.gateway_id or "",
+            moment=moment,
+        )
+        if state is Slot.NOT_TAKEN:
+            self.again.append(place)
+        self._came()
+
+    def lost(self, place: int) -> None:
+        """Enter that nobody knows about a message."""
+        self.flight.answer(place, Slot.AMBIGUOUS)
+        self._came()
+
+    def _came(self) -> None:
+        self.unanswered -= 1
+        self.moved.set()

@@ -1,0 +1,78 @@
+"""Commands on gateways: hold one back, let it go on; and what settings and workers tell about them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.chassis.caller import HEAD_OFFICE, Caller
+from services.chassis.db import UnitOfWork
+from services.chassis.errors import Stale, Unready
+from services.messaging.gateway import queries
+from services.messaging.gateway.rules import SMPP, State
+from services.messaging.gateway.tables import Gateway
+
+CONFIGURED = """
+    INSERT INTO gateways AS g (gateway, display_name, protocol, configured, state, send_window, rate, update_time,
+                               version)
+    SELECT line.gateway, line.display_name, $1, true, 1, line.send_window, line.rate, $2, 1
+    FROM unnest($3::text[], $4::text[], $5::integer[], $6::integer[])
+        AS line (gateway, display_name, send_window, rate)
+    ON CONFLICT (gateway) DO UPDATE
+    SET display_name = excluded.display_name, configured = true, send_window = excluded.send_window,
+        rate = excluded.rate"""
+FORGOTTEN = "UPDATE gateways SET configured = false WHERE configured AND gateway <> ALL ($1::text[])"
+REPORTED = """
+    UPDATE gateways SET report_time = $2, bound_time = CASE WHEN $3 THEN $2 ELSE bound_time END
+    WHERE gateway = $1"""
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """One gateway as the settings describe it."""
+
+    gateway: str
+    display_name: str
+    window: int
+    rate: int
+
+
+async def configure(
+    uow: UnitOfWork, caller: Caller, *, found: Sequence[Configured]
+) -> None:
+    """Keep the gateways that the settings name, and mark the others as no longer configured; states stay."""
+    async with uow(caller) as work:
+        await work.run(
+            CONFIGURED,
+            SMPP,
+            work.now,
+            [one.gateway for one in found],
+            [one.display_name or one.gateway for one in found],
+            [one.window for one in found],
+            [one.rate for one in found],
+        )
+        await work.run(FORGOTTEN, [one.gateway for one in found])
+
+
+async def report(
+    uow: UnitOfWork, caller: Caller, *, gateway: str, bound: bool
+) -> State:
+    """Enter that a worker has, or has not, a working link; return whether messages may be handed over."""
+    async with uow(caller) as work:
+        await work.run(REPORTED, gateway, work.now, bound)
+        row = await work.find(Gateway, gateway)
+    return State(row.state) if row and row.configured else State.PAUSED
+
+
+async def switch(
+    uow: UnitOfWork, caller: Caller, *, gateway: str, state: State, version: int
+) -> Gateway:
+    """Hold a gateway back, or let it go on; refuses NOT_FOUND, CHANGED_MEANWHILE and GATEWAY_STATE_UNFIT."""
+    async with uow(caller) as work:
+        row = await queries.held(work, gateway)
+        if row.version != version:
+            raise Stale("CHANGED_MEANWHILE")
+        if row.state == state:
+            raise Unready("GATEWAY_STATE_UNFIT", state=state.name)
+        row.state, row.update_time = state, work.now
+        await work.session.flush()
+        work.note(f"gateways/{gateway}", branch_id=HEAD_OFFICE, state=state.name)
+    return row
