@@ -90,19 +90,11 @@ def area(
     ).format(LEFT, floor, line, across(len(values) - 1), floor, line)
     half = (width - LEFT - RIGHT) / (len(values) - 1) / 2
     for index, value in enumerate(values):
+        x, said = across(index), f"{labels[index]}: {write(value)}"
         drawn += Markup(
             '<g class="point"><rect class="reach" x="{:.1f}" y="{}" width="{:.1f}" height="{}"/>'
-            '<circle cx="{:.1f}" cy="{:.1f}" r="3.5"/><title>{}: {}</title></g>'
-        ).format(
-            across(index) - half,
-            TOP,
-            2 * half,
-            floor - TOP,
-            across(index),
-            down(value),
-            labels[index],
-            write(value),
-        )
+            '<circle cx="{:.1f}" cy="{:.1f}" r="3.5"/><title>{}</title></g>'
+        ).format(x - half, TOP, 2 * half, floor - TOP, x, down(value), said)
     said = f"{title}: {labels[0]} {write(values[0])}, {labels[-1]} {write(values[-1])}"
     return _frame(drawn, said, width, height)
 

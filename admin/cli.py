@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -199,33 +200,50 @@ def show_faults(faults: Any, total: int) -> None:
         err.print(f"... and {total - SHOWN_FAULTS:,} more")
 
 
+FolderArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="Folder with the files of one day.", exists=True, file_okay=False
+    ),
+]
+DayOption = Annotated[
+    datetime,
+    typer.Option(formats=["%Y-%m-%d"], help="The day at whose end the snapshot holds."),
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Judge every line and store nothing.")
+]
+SourceOption = Annotated[str, typer.Option(help="The system it comes from.")]
+AccountOption = Annotated[
+    str,
+    typer.Option(
+        help="The account to send it as; its secret is the file account-NAME."
+    ),
+]
+
+
+@contextmanager
+def progress_of(said: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar from 0 to *total* while something goes on; yields what moves it."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task(said, total=total)
+        yield lambda gone: progress.update(task, completed=gone)
+
+
 @app.command("import")
 def import_folder(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            help="Folder with the files of one day.", exists=True, file_okay=False
-        ),
-    ],
-    date: Annotated[
-        datetime,
-        typer.Option(
-            formats=["%Y-%m-%d"], help="The day at whose end the snapshot holds."
-        ),
-    ],
+    folder: FolderArgument,
+    date: DayOption,
     *,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Judge every line and store nothing.")
-    ] = False,
-    source: Annotated[
-        str, typer.Option(help="The system it comes from.")
-    ] = "core-banking",
-    account: Annotated[
-        str,
-        typer.Option(
-            help="The account to send it as; its secret is the file account-NAME."
-        ),
-    ] = "core-banking",
+    dry_run: DryRunOption = False,
+    source: SourceOption = "core-banking",
+    account: AccountOption = "core-banking",
 ) -> None:
     """
     Import one day's snapshot from a folder of CSV or Parquet files.
@@ -244,21 +262,11 @@ def import_folder(
     def pairs() -> list[tuple[str, str]]:
         return [("authorization", f"Bearer {token_of(settings, account)}")]
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err, transient=True) as progress:
-        task = progress.add_task(
-            "checking" if dry_run else "importing", total=sending.contents.lines
-        )
-        act = sending.check if dry_run else sending.bring
+    act = sending.check if dry_run else sending.bring
+    said = "checking" if dry_run else "importing"
+    with progress_of(said, sending.contents.lines) as moved:
         try:
-            answer = act(
-                stub, pairs, lambda gone: progress.update(task, completed=gone)
-            )
+            answer = act(stub, pairs, moved)
         except grpc.RpcError as error:
             stop(sentence(error))
     raise typer.Exit(tell(answer, stub, pairs, dry_run=dry_run))

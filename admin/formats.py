@@ -160,6 +160,12 @@ def day(value: date_pb2.Date | date | None, *, due: bool = False) -> Markup:
     return kept[found, due]
 
 
+def bare_day(value: date_pb2.Date | date | None) -> str | Markup:
+    """Return a day without its distance from today, for days that call for nothing."""
+    found = day_of(value)
+    return NONE if found is None else found.isoformat()
+
+
 def chip(text: object, tone: str = "plain") -> Markup:
     """Return a small label; *tone* is one of TONES."""
     if tone not in TONES:

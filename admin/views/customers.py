@@ -80,6 +80,31 @@ def changed(_view: Any, _context: Any, row: pb.Customer, _name: str) -> Markup:
     )
 
 
+def written(people: People) -> dict[str, Any]:
+    """Return how each column of a customer reads."""
+    return {
+        "display_name": named,
+        "name": lambda _v, _c, row, _n: row.name.partition("/")[2],
+        "tier": lambda _v, _c, row, _n: formats.tier(row.tier),
+        "change": changed,
+        "owner": lambda _v, _c, row, _n: people.staff_name(row.owner),
+        "gender": lambda _v, _c, row, _n: {1: _("Female"), 2: _("Male")}.get(
+            row.gender, formats.NONE
+        ),
+        "birth_date": lambda _v, _c, row, _n: formats.bare_day(row.birth_date),
+        "open_date": lambda _v, _c, row, _n: formats.bare_day(row.open_date),
+        "customer_type": lambda _v, _c, row, _n: words.chip(
+            words.TYPE, row.customer_type
+        ),
+        "card_category": lambda _v, _c, row, _n: words.word(
+            words.CARD, row.card_category
+        ),
+        "maintenance_mode": lambda _v, _c, row, _n: words.word(
+            words.MODE, row.maintenance_mode
+        ),
+    }
+
+
 class CustomerView(RemoteView):
     """Customers in the person's sight."""
 
@@ -188,25 +213,7 @@ class CustomerView(RemoteView):
         }
         self._people = people
         self.title = _l("Customers")
-        self.column_formatters = {
-            "display_name": named,
-            "name": lambda _v, _c, row, _n: row.name.partition("/")[2],
-            "tier": lambda _v, _c, row, _n: formats.tier(row.tier),
-            "change": changed,
-            "owner": lambda _v, _c, row, _n: people.staff_name(row.owner),
-            "gender": lambda _v, _c, row, _n: {1: _("Female"), 2: _("Male")}.get(
-                row.gender, formats.NONE
-            ),
-            "customer_type": lambda _v, _c, row, _n: words.chip(
-                words.TYPE, row.customer_type
-            ),
-            "card_category": lambda _v, _c, row, _n: words.word(
-                words.CARD, row.card_category
-            ),
-            "maintenance_mode": lambda _v, _c, row, _n: words.word(
-                words.MODE, row.maintenance_mode
-            ),
-        }
+        self.column_formatters = written(people)
         self.column_formatters_detail = self.column_formatters
         super().__init__(
             pb.Customer,
