@@ -29,6 +29,12 @@ MOST = (9_900_000, 49_000_000, 290_000_000, 590_000_000, 2_000_000_000)
 SHARES = (66, 22, 9, 2.4, 0.6)
 """Least and most assets by tier, and how many in a hundred customers are of it."""
 
+SOURCES = (
+    ("SYSTEM", "POST_REFERRAL", "EVENT_FOUND", "OWN_PROSPECTING"),
+    (88, 6, 3, 3),
+)
+"""Where customers came from, and how many in a hundred."""
+
 TELLABLE = 500_000
 """Movements below five thousand yuan are not reported."""
 
@@ -193,11 +199,7 @@ class Bank:
         start = spread(rng, LEAST[tier], MOST[tier])
         born, opened = self._born(rng), self._opened(rng)
         moves = tuple(self._moves(rng, start, opened))
-        branch = (
-            spouse.branch_id
-            if spouse
-            else rng.choices(BRANCHES, [one.share for one in BRANCHES])[0].branch_id
-        )
+        branch = spouse.branch_id if spouse else a_branch(rng)
         aum = rng.choice((1000, 1000, 1000, 960, 900))
         deposits = aum * rng.randint(30, 100) // 100
         assessed = rng.random() < 0.8
@@ -211,10 +213,7 @@ class Bank:
             id_number=id_number(born, place),
             address=f"江州市{rng.choice(words.DISTRICTS)}{rng.choice(words.STREETS)}{rng.randint(1, 300)}号",
             card=CARDS[a_card(rng, tier)],
-            source=rng.choices(
-                ("SYSTEM", "POST_REFERRAL", "EVENT_FOUND", "OWN_PROSPECTING"),
-                (88, 6, 3, 3),
-            )[0],
+            source=rng.choices(*SOURCES)[0],
             risk_level=rng.randint(1, 5) if assessed else 0,
             risk_expiry=self.anchor + timedelta(days=rng.randint(-60, 330))
             if assessed
@@ -323,6 +322,11 @@ def a_mobile(rng: Random, place: int) -> str:
     endings = {11: "0000", 12: "0001", 13: "0002"}
     ending = endings.get(place % 60, f"{rng.randint(3, 9999):04d}")
     return f"1{rng.choice(('38', '39', '50', '77', '89', '99'))}{place % 10_000:04d}{ending}"
+
+
+def a_branch(rng: Random) -> int:
+    """Return a branch, each by its share of the customers."""
+    return rng.choices(BRANCHES, [one.share for one in BRANCHES])[0].branch_id
 
 
 def a_card(rng: Random, tier: int) -> int:

@@ -1,5 +1,5 @@
 """
-Owns: branch, staff, identity, ownership, plan
+Owns: branch, staff, identity, ownership
 Publishes: CustomersAssigned, CustomersRecalled, StaffChanged
 Follows: customer
 Calls: customer

@@ -101,12 +101,8 @@ async def begin(
         if newest is not None and newest > header.day:
             raise Unready("SNAPSHOT_OUTDATED", newest=newest)
         found = await queries.same(work, header.source, header.day)
-        if (
-            found is not None
-            and header.digest
-            and found.digest
-            and header.digest != found.digest
-        ):
+        digests = {header.digest, found.digest if found else ""} - {""}
+        if len(digests) > 1:
             raise Unready("SNAPSHOT_DIFFERS", date=header.day, source=header.source)
         if found is not None and found.state == State.SUCCEEDED:
             return found
