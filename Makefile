@@ -11,7 +11,7 @@ export PYTHONPATH := .:protos
 
 CONTRACTS := $(shell find protos/guanhu -name '*.proto' 2>/dev/null)
 
-.PHONY: help setup protos lint format breaking test bench fault interop cover migrate migration run reset lock clean
+.PHONY: help setup protos lint format breaking test bench fault cover migrate run reset lock clean
 
 help: ## Lists the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,10 +66,10 @@ test: setup lint ## Runs everything that must be green; T=path runs a part.
 	@$(BIN)/python -m pytest $(if $(T),$(T),-n 2 --dist loadfile tests)
 
 bench: .make/dev-env .make/protos ## Measures: T=name; prints one JSON object as its last line.
-	@$(BIN)/python -m tests.bench.$(T)
+	@$(BIN)/python -m tests.measure bench "$(T)"
 
 fault: .make/dev-env .make/protos ## Kills and counts: T=name; prints one JSON object as its last line.
-	@$(BIN)/python -m tests.fault.$(T)
+	@$(BIN)/python -m tests.measure fault "$(T)"
 
 cover: setup ## Runs the tests under coverage; fails under 100.
 	@$(BIN)/coverage run -m pytest tests

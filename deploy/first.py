@@ -1,5 +1,5 @@
 """
-Let the first ones in: the operator who makes all other staff, and the account that core banking sends with.
+Let the first ones in: the operator who makes all other staff, and the accounts that programs call with.
 
 Everything after them goes through the contracts. It writes into allocation's database as the service itself, and
 prints the secrets, which are kept nowhere else.
@@ -21,6 +21,9 @@ from services.chassis.clock import system_clock
 from services.chassis.db import UnitOfWork, Work, engine_of
 
 FEED = "FEED_ACCOUNT"
+
+ROLES = (FEED, "READER_ACCOUNT", "AUDITOR", "OPERATOR")
+"""What an account may be for: core banking's feed, other systems, and ``guanhu audit`` and ``guanhu events``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,13 @@ async def let_in_account(work: Work, account: str, secret: str, *posts: str) -> 
 
 
 async def let_in(
-    dsn: str, first: FirstOperator, password: str, *, account: str, secret: str
+    dsn: str,
+    first: FirstOperator,
+    password: str,
+    *,
+    account: str,
+    secret: str,
+    role: str = FEED,
 ) -> bool:
     """Make operator and account in one transaction; return whether the operator is new."""
     engine = engine_of(dsn, 2)
@@ -88,14 +97,14 @@ async def let_in(
         uow = UnitOfWork(engine, system_clock, PARAMETERS)
         async with uow(service_caller("allocation")) as work:
             fresh = await let_in_operator(work, first, password)
-            await let_in_account(work, account, secret, FEED)
+            await let_in_account(work, account, secret, role)
     finally:
         await engine.dispose()
     return fresh
 
 
 def main() -> int:
-    """Make the first operator and core banking's account, and print their secrets."""
+    """Make the first operator and an account, and print their secrets."""
     parser = argparse.ArgumentParser(
         prog="python -m deploy.first", description=main.__doc__
     )
@@ -105,6 +114,7 @@ def main() -> int:
     parser.add_argument("display_name")
     parser.add_argument("--branch", type=int, required=True, help="institution number")
     parser.add_argument("--account", default="core-banking")
+    parser.add_argument("--role", choices=ROLES, default=FEED, help="of a new account")
     told = parser.parse_args()
     if not (dsn := os.environ.get("GUANHU_ALLOCATION_DSN", "")):
         print(
@@ -115,7 +125,14 @@ def main() -> int:
     first = FirstOperator(told.operator_no, told.display_name, told.branch)
     password, secret = secrets.token_urlsafe(12), secrets.token_urlsafe(24)
     fresh = asyncio.run(
-        let_in(dsn, first, password, account=told.account, secret=secret)
+        let_in(
+            dsn,
+            first,
+            password,
+            account=told.account,
+            secret=secret,
+            role=told.role,
+        )
     )
     print(
         f"operator {told.operator_no}",

@@ -23,6 +23,7 @@ import asyncpg
 import grpc
 
 from deploy import roles
+from deploy.localpg import LocalPostgres, LocalPostgresError
 from deploy.processes import (
     ROOT,
     Fleet,
@@ -34,7 +35,6 @@ from deploy.processes import (
 )
 from deploy.state import DSNS, Installation, locked, refuse_full
 from services.chassis.config import SERVICES, folder_of_state
-from services.chassis.localpg import LocalPostgres, LocalPostgresError
 
 PASSWORDS = {
     "DSN": "password",
@@ -48,7 +48,7 @@ RECORD = "demonstration.json"
 """Who may sign in, written when the demonstration bank is in."""
 
 DYING_SECONDS = 10
-"""How long the processes of a start that was killed are waited for: they end by themselves when it is gone."""
+"""How long the processes of a start that was killed are waited for: they end without it, longer than they may take."""
 
 VERSION = "SELECT version_num FROM alembic_version"
 
@@ -227,6 +227,8 @@ def run(installation: Installation) -> None:
     found = rows(installation.environ)
     with ExitStack() as opened:
         died = opened.enter_context(locked(installation.state))
+        if died:
+            say("the start before was killed: its state is taken over")
         refuse_taken(found, DYING_SECONDS if died else 0)
         refuse_full(installation.state)
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -5,7 +5,6 @@ Nobody is believed because a port answers: before the start every port must be f
 still be alive when its health says yes.
 """
 
-import ctypes
 import http.client
 import os
 import signal
@@ -24,9 +23,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 ROOT = Path(__file__).parents[1]
 TABLE = Path(__file__).with_name("services.toml")
-
-LIBC = ctypes.CDLL(None)
-"""Opened here: a child between fork and exec must not open anything."""
 
 START_SECONDS = 60
 STOP_SECONDS = 20
@@ -143,31 +139,31 @@ def is_taken(host: str, port: int) -> bool:
     return False
 
 
-def _end_with_parent() -> None:
-    """Ask to be told to end when whoever started us dies, however it dies."""
-    if hasattr(LIBC, "prctl"):
-        LIBC.prctl(1, signal.SIGTERM)
-
-
 class Running:
     """One process that was started."""
 
-    def __init__(self, row: Row, environment: Mapping[str, str], logs: Path) -> None:
-        """Start the process of *row*; what it says goes to its file in *logs*, and the file before is kept."""
+    def __init__(
+        self, row: Row, environment: Mapping[str, str], logs: Path, tie: int
+    ) -> None:
+        """
+        Start the process of *row*, which ends when the other end of the pipe *tie* is closed.
+
+        What it says goes to its file in *logs*, and the file before is kept.
+        """
         self.row = row
         self.log = logs / f"{row.name}.log"
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".before.log"))
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *row.run],
+                [sys.executable, "-m", "deploy.tied", str(tie), *row.run],
                 cwd=ROOT,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 process_group=0,  # Ctrl-C is ours: we stop them in reverse
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - it only calls prctl
+                pass_fds=(tie,),
             )
         self._check = {"grpc": self._serves, "http": self._answers}.get(
             row.healthy, self._connects
@@ -248,19 +244,23 @@ class Fleet:
         self._environment = environment
         self._logs = logs
         self._say = say
+        self._tie: tuple[int, int] | None = None
         self._started: dict[str, Running] = {}
         self._well: set[str] = set()
 
     def start(self, found: Sequence[Row]) -> None:
         """Start each row when those it comes after are healthy; return when all are, or raise StoppedError."""
+        if self._tie is None:
+            self._tie = os.pipe()
         known = {row.name for row in found} | set(self._started)
         end = time.monotonic() + START_SECONDS
         while not known <= self._well:
             for row in found:
                 waits = [name for name in row.after if name in known - self._well]
                 if row.name not in self._started and not waits:
-                    running = Running(row, self._environment, self._logs)
-                    self._started[row.name] = running
+                    self._started[row.name] = Running(
+                        row, self._environment, self._logs, self._tie[0]
+                    )
             self._look(end)
             time.sleep(0.03)
 
@@ -297,6 +297,9 @@ class Fleet:
             self._say(f"{name} is down")
         self._started.clear()
         self._well.clear()
+        for end in self._tie or ():
+            os.close(end)
+        self._tie = None
 
 
 def environment_of(

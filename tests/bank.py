@@ -15,12 +15,12 @@ from guanhu.policy.v1 import policy_pb2
 from joserfc.jwk import OKPKey
 
 from deploy import roles
+from deploy.localpg import LocalPostgres
 from services.chassis import server
 from services.chassis.caller import Branch, Tree
 from services.chassis.clock import system_clock
 from services.chassis.config import Own, Settings, Shared
 from services.chassis.keyring import KeySet, sign
-from services.chassis.localpg import LocalPostgres
 from services.chassis.migrate import upgrade_database
 
 PASSWORDS = dict.fromkeys(("owner_password", "password", "bulk_password"), "trial-only")
@@ -220,26 +220,22 @@ class TrialBank:
 
     def settings(self, service: str, database: str) -> Settings:
         """Return settings as the environment would give them."""
-        settings = Settings.__new__(Settings)
-        settings.service = service
         addresses = {
             f"{name}_address": address for name, address in self._addresses.items()
         }
-        settings.shared = Shared(
-            secrets_dir=self.secrets, demonstration=True, **addresses
-        )
+        shared = Shared(secrets_dir=self.secrets, demonstration=True, **addresses)
         users = {
             "dsn": f"guanhu_{service}",
             "bulk_dsn": f"guanhu_{service}_bulk",
             "owner_dsn": f"guanhu_{service}_owner",
         }
-        settings.own = Own(
+        own = Own(
             **{
                 key: self.postgres.dsn(database, user, "trial-only")
                 for key, user in users.items()
             }
         )
-        return settings
+        return Settings(service, shared, own)
 
     async def serve(
         self, service: server.Service, *, own_keys: bool = False, database: str = ""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from services.chassis.localpg import LocalPostgres
+from deploy.localpg import LocalPostgres
 from services.chassis.vault import generate_keys
 from tests.bank import TrialBank
 

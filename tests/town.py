@@ -49,6 +49,7 @@ class Town:
                 source=source,
                 stub=events_pb2_grpc.FeedServiceStub(frame.peers.channel(source)),
                 uow=frame.uow,
+                bulk=frame.bulk,
                 caller=caller,
                 reactions=reactions,
             )

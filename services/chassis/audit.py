@@ -22,7 +22,8 @@ from services.chassis.wiretypes import time_to
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from services.chassis.calls import Call, Context
+    from services.chassis.caller import Caller
+    from services.chassis.calls import Context
     from services.chassis.db import UnitOfWork
     from services.chassis.paging import Pager
 
@@ -78,32 +79,36 @@ def _named(resources: list[str]) -> str:
 
 async def write(
     raw: asyncpg.Connection,
-    call: Call,
-    notes: Mapping[int, Note],
+    caller: Caller,
+    *,
+    method: str,
     decision: str,
+    trace_id: str,
+    notes: Mapping[int, Note],
     now: datetime,
 ) -> None:
-    """Append the record of *call* to the chain of every branch it changed; to the caller's own when it changed none."""
-    for branch_id in sorted(notes) or [
-        call.caller.branch_id
-        if call.caller.sees(call.caller.branch_id)
-        else HEAD_OFFICE
-    ]:
+    """
+    Append the record of what *caller* did to the chain of every branch of *notes*; to its own when there is none.
+
+    *method* is the RPC that did it, or the fact that called for it.
+    """
+    home = caller.branch_id if caller.sees(caller.branch_id) else HEAD_OFFICE
+    for branch_id in sorted(notes) or [home]:
         note = notes.get(branch_id, Note())
         head: Any = await raw.fetchrow(LOCKED, branch_id, GENESIS)
         record = {
             "branch_id": branch_id,
             "sequence": head["sequence"] + 1,
             "create_time": now,
-            "actor": call.caller.subject,
-            "agent": call.caller.agent,
-            "method": call.access.method,
+            "actor": caller.subject,
+            "agent": caller.agent,
+            "method": method,
             "decision": decision,
             "resources": _named(note.resources),
             "detail": json.dumps(
                 note.detail, ensure_ascii=False, sort_keys=True, default=str
             ),
-            "trace_id": call.trace_id,
+            "trace_id": trace_id,
         }
         hash_now = link(head["hash"], record)
         await raw.execute(APPENDED, *record.values(), hash_now)
@@ -166,8 +171,8 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     async def ExportChain(
         self, request: audit_pb2.ExportChainRequest, context: Context
     ) -> AsyncIterator[audit_pb2.ExportChainResponse]:
-        """Yield one chain from its first record, page by page."""
-        after = 0
+        """Yield one chain page by page, from its first record or from where a stream before broke."""
+        after = request.after_sequence
         while True:
             async with self._uow.read(context.caller) as work:
                 rows = await work.run(CHAIN, request.branch_id, after)

@@ -31,7 +31,6 @@ class Caller:
     branch_ids: tuple[int, ...] = ()
     session: str = ""
     agent: str = ""
-    trace_id: str = ""
 
     @property
     def everywhere(self) -> bool:
@@ -59,6 +58,13 @@ class Caller:
     def in_branch(self, branch_id: int) -> "Caller":
         """Return the same caller narrowed to one branch, as followers and workers run."""
         return replace(self, branch_ids=(branch_id,))
+
+    def narrowed(self, scope: int, tree: "Tree") -> "Caller":
+        """Return the caller as an RPC of *scope* takes it: the narrower of both holds."""
+        if scope >= self.scope:
+            return self
+        seen = tree.expand(scope, [self.branch_id])
+        return replace(self, scope=scope, branch_ids=tuple(filter(self.sees, seen)))
 
 
 @dataclass(frozen=True, slots=True)

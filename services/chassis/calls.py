@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from services.chassis.traces import HERE, Span
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from services.chassis.caller import Caller
     from services.chassis.db import Work
@@ -43,11 +46,27 @@ class Call:
 
     access: Access
     caller: Caller
-    trace_id: str
+    span: Span
     joined: bool = False
     request_id: UUID | None = None
     digest: bytes = b""
     work: Work | None = None
+
+    @property
+    def trace_id(self) -> str:
+        """Return the trace that the call belongs to."""
+        return self.span.trace_id
+
+
+@contextmanager
+def serving(call: Call) -> Iterator[None]:
+    """Serve *call*: whatever is done meanwhile knows it, and its span."""
+    current, here = CURRENT.set(call), HERE.set(call.span)
+    try:
+        yield
+    finally:
+        CURRENT.reset(current)
+        HERE.reset(here)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +80,6 @@ class Context:
     """
 
     caller: Caller
-    trace_id: str
     wire: Any
     check: Callable[[Any], None]
 

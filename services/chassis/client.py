@@ -17,6 +17,7 @@ from services.chassis.caller import Branch, Tree
 from services.chassis.calls import CURRENT
 from services.chassis.config import Shared
 from services.chassis.keyring import KeySet
+from services.chassis.traces import HERE, NOWHERE
 
 DEFAULT_SECONDS = 10.0
 """Deadline of a call whose caller sets none."""
@@ -143,11 +144,11 @@ class _Outbound:
     ) -> grpc.aio.ClientCallDetails:
         sent = list(details.metadata or ())
         sent.append(("authorization", f"Bearer {await self._token.value()}"))
+        if (here := HERE.get()) is not NOWHERE:
+            sent.append(("traceparent", here.header))
         call = CURRENT.get()
-        if call is not None:
-            sent.append(("traceparent", f"00-{call.trace_id}-{call.trace_id[:16]}-01"))
-            if not call.caller.subject.startswith("services/"):
-                sent.append(("guanhu-actor", call.caller.subject))
+        if call is not None and not call.caller.subject.startswith("services/"):
+            sent.append(("guanhu-actor", call.caller.subject))
         left = details.timeout if details.timeout is not None else DEFAULT_SECONDS
         return grpc.aio.ClientCallDetails(
             details.method,

@@ -7,9 +7,12 @@ Every name starts with ``GUANHU_``; those of one service with ``GUANHU_<SERVICE>
 import os
 import stat
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SERVICES = ("customer", "allocation", "engagement", "messaging")
@@ -34,6 +37,16 @@ class Shared(BaseSettings):
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_authority: Path | None = None
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        given = [self.tls_certificate, self.tls_key, self.tls_authority]
+        names = "GUANHU_TLS_CERTIFICATE, GUANHU_TLS_KEY and GUANHU_TLS_AUTHORITY"
+        if any(given) and not all(given):
+            raise ValueError(f"{names} come together or not at all")
+        if not self.demonstration and not all(given):
+            raise ValueError(f"outside the demonstration {names} must be set")
+        return self
 
     def address(self, service: str) -> str:
         """Return where *service* listens, ``host:port`` or several separated by commas."""
@@ -69,14 +82,13 @@ class Own(BaseSettings):
     drain_seconds: float = Field(default=10, ge=0)
 
 
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The settings of one service's process."""
 
-    def __init__(self, service: str) -> None:
-        """Read the environment; raises ValidationError when it is not good."""
-        self.service = service
-        self.shared = Shared()
-        self.own = Own(_env_prefix=f"GUANHU_{service.upper()}_")  # type: ignore[call-arg]
+    service: str
+    shared: Shared
+    own: Own
 
     @property
     def address(self) -> str:
@@ -86,14 +98,24 @@ class Settings:
 
 def read_settings(service: str) -> Settings:
     """Return the settings of *service*, or stop with every fault on a line of its own."""
-    try:
-        return Settings(service)
-    except ValidationError as error:
-        prefix = f"GUANHU_{service.upper()}_"
-        for fault in error.errors():
-            name = prefix + "_".join(str(part) for part in fault["loc"]).upper()
-            sys.stderr.write(f"{name}: {fault['msg'].lower()}\n")
-        raise SystemExit(2) from None
+    faults: list[str] = []
+    found: list[Any] = []
+    for kind, prefix in ((Shared, "GUANHU_"), (Own, f"GUANHU_{service.upper()}_")):
+        try:
+            found.append(kind(_env_prefix=prefix))  # type: ignore[call-arg]
+        except ValidationError as error:
+            faults += [told(prefix, fault) for fault in error.errors()]
+    if faults:
+        sys.stderr.write("\n".join(faults) + "\n")
+        raise SystemExit(2)
+    return Settings(service, *found)
+
+
+def told(prefix: str, fault: Mapping[str, Any]) -> str:
+    """Return one fault as a line: the setting's name in the environment, and what is wrong with it."""
+    text = str(fault["msg"]).removeprefix("Value error, ")
+    name = "_".join(map(str, fault["loc"])).upper()
+    return f"{prefix}{name}: {text[0].lower()}{text[1:]}" if name else text
 
 
 def folder_of_state() -> Path:

@@ -6,9 +6,10 @@ reads. What a unit publishes and audits is numbered at its end, branch by branch
 of numbers is order of commits, and every unit takes its locks in the same order.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -33,6 +34,7 @@ from services.chassis.calls import CURRENT, Call, Note, Replayed
 from services.chassis.clock import Clock, day_of
 from services.chassis.errors import Invalid, NotFound, Unavailable
 from services.chassis.parameter import Parameters
+from services.chassis.traces import HERE
 
 DIALECT: Any = asyncpg_dialect()  # type: ignore[no-untyped-call]
 
@@ -93,6 +95,23 @@ def begin_statement(branch_ids: Iterable[int], *, read_only: bool = False) -> st
     return f"BEGIN{mode}; SET LOCAL app.branch_ids = '{{{literal}}}'"
 
 
+DROPPING: set[asyncio.Task[None]] = set()
+"""Connections on their way out; the event loop itself would not keep them alive."""
+
+
+def drop(connection: AsyncConnection) -> None:
+    """Close a connection that was left in the middle of something, whatever becomes of whoever waited for it."""
+
+    async def leave() -> None:
+        with suppress(Exception):
+            await connection.invalidate()
+        await connection.close()
+
+    task = asyncio.ensure_future(leave())
+    DROPPING.add(task)
+    task.add_done_callback(DROPPING.discard)
+
+
 class Work:
     """One transaction of one caller."""
 
@@ -110,7 +129,7 @@ class Work:
         self._raw = raw
         self._parameters = parameters
         self._session: AsyncSession | None = None
-        self._facts: dict[int, list[Message]] = {}
+        self._facts: dict[int, list[tuple[Message, str]]] = {}
         self._errands: list[errands.Errand] = []
         self.caller = caller
         self.now = now
@@ -202,12 +221,13 @@ class Work:
 
     def publish(self, *facts: Message, branch_id: int) -> None:
         """Collect facts of one branch; they are numbered last, at commit."""
-        self._facts.setdefault(branch_id, []).extend(facts)
+        trace_id = HERE.get().trace_id
+        self._facts.setdefault(branch_id, []).extend((fact, trace_id) for fact in facts)
 
     def errand(self, method: str, request: Message, *, branch_id: int) -> None:
         """Write down a call to another service, ``/package.Service/Method``, to be delivered until it holds."""
         self._errands.append(
-            errands.Errand(method=method, request=request, branch_id=branch_id)
+            errands.Errand(method, request, branch_id, HERE.get().trace_id)
         )
 
     def note(self, resource: str, *, branch_id: int, **detail: object) -> None:
@@ -215,6 +235,10 @@ class Work:
         note = self.notes.setdefault(branch_id, Note())
         note.resources.append(resource)
         note.detail.update(detail)
+
+    async def record(self, caller: Caller, **deed: str) -> None:
+        """Write what was noted into the audit trail, as *caller*'s deed; rows are locked before it, outboxes after."""
+        await audit.write(self._raw, caller, notes=self.notes, now=self.now, **deed)
 
     async def parameter(self, key: str, branch_id: int = HEAD_OFFICE) -> Any:
         """Return the value in force today of one of the service's parameters."""
@@ -247,7 +271,7 @@ class Work:
         """Write what belongs at the end: rows, errands, the answer, the audit record, then events; and commit."""
         if self._session is not None:
             await self._session.flush()
-        await errands.write(self, self._errands, call.trace_id if call else "")
+        await errands.write(self, self._errands)
         if call is not None and call.request_id is not None and answer is not None:
             await self._raw.execute(
                 ANSWERED,
@@ -258,23 +282,23 @@ class Work:
                 answer,
             )
         if call is not None and call.access.audited:
-            await audit.write(self._raw, call, self.notes, decision, self.now)
+            deed = {"method": call.access.method, "trace_id": call.trace_id}
+            await self.record(call.caller, decision=decision, **deed)
         if self._facts:
-            await outbox.write(
-                self._raw,
-                self._facts,
-                call.trace_id if call else self.caller.trace_id,
-                self.now,
-            )
+            await outbox.write(self._raw, self._facts, self.now)
         await self._raw.execute("COMMIT")
 
     async def end(self) -> None:
         """Give the connection back; a transaction that is still open is rolled back."""
-        if self._session is not None:
-            await self._session.close()
-        if not self._raw.is_closed() and self._raw.is_in_transaction():
-            await self._raw.execute("ROLLBACK")
-        await self._connection.close()
+        try:
+            if self._session is not None:
+                await self._session.close()
+            if not self._raw.is_closed() and self._raw.is_in_transaction():
+                await self._raw.execute("ROLLBACK")
+            await self._connection.close()
+        except BaseException:
+            drop(self._connection)
+            raise
 
 
 class UnitOfWork:
@@ -298,8 +322,7 @@ class UnitOfWork:
             raw: Any = (await connection.get_raw_connection()).driver_connection
             await raw.execute(begin_statement(caller.branch_ids, read_only=read_only))  # type: ignore[union-attr]
         except BaseException:
-            await connection.invalidate()
-            await connection.close()
+            drop(connection)
             raise
         return Work(
             connection,

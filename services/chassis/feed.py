@@ -8,6 +8,8 @@ times is parked with its cause, its branch goes on, and it can be sent through a
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -21,6 +23,8 @@ from services.chassis.caller import HEAD_OFFICE, Caller
 from services.chassis.calls import Context
 from services.chassis.db import UnitOfWork, Work
 from services.chassis.errors import sqlstate_of
+from services.chassis.move import ElsewhereError
+from services.chassis.traces import CONSUMER, within
 
 log = structlog.get_logger()
 
@@ -175,11 +179,17 @@ class Follower:
         uow: UnitOfWork,
         caller: Caller,
         reactions: Reactions,
+        bulk: UnitOfWork | None = None,
     ) -> None:
-        """Read the feed through *stub* and handle facts by *reactions*; facts without one are passed over."""
+        """
+        Read the feed through *stub* and handle facts by *reactions*; facts without one are passed over.
+
+        *bulk* is for facts that move rows between branches.
+        """
         self.source = source
         self._stub = stub
         self._uow = uow
+        self._bulk = bulk or uow
         self._caller = caller
         self._reactions = {
             kind.DESCRIPTOR.full_name: (kind, act) for kind, act in reactions.items()
@@ -233,14 +243,30 @@ class Follower:
             handled += done
             position += done
 
+    def _open(
+        self, branch_id: int, others: frozenset[int]
+    ) -> AbstractAsyncContextManager[Work]:
+        """Begin a transaction of one branch; where *others* are needed too, of all of them under the bulk role."""
+        if not others:
+            return self._uow(self._caller.in_branch(branch_id))
+        branches = tuple(sorted({branch_id, *others}))
+        return self._bulk(replace(self._caller, branch_ids=branches))
+
     async def _page(
-        self, branch_id: int, position: int, events: list[events_pb2.Event]
+        self,
+        branch_id: int,
+        position: int,
+        events: list[events_pb2.Event],
+        others: frozenset[int] = frozenset(),
     ) -> int:
         """Handle a page in one transaction; where it fails, event by event, and count the failure of the first."""
         try:
-            return await self._handle(branch_id, position, events)
+            return await self._handle(branch_id, position, events, others)
         except Exception as error:  # noqa: BLE001 - whatever an event breaks, its branch must be able to go on
             if len(events) == 1:
+                more = others | needed(error)
+                if more != others:
+                    return await self._page(branch_id, position, events, more)
                 return await self._stumble(events[0], error)
         done = 0
         for event in events:
@@ -251,9 +277,13 @@ class Follower:
         return done
 
     async def _handle(
-        self, branch_id: int, position: int, events: list[events_pb2.Event]
+        self,
+        branch_id: int,
+        position: int,
+        events: list[events_pb2.Event],
+        others: frozenset[int],
     ) -> int:
-        async with self._uow(self._caller.in_branch(branch_id)) as work:
+        async with self._open(branch_id, others) as work:
             await work.run(ENTERED, branch_id, self.source)
             held = await work.run(HELD, branch_id, self.source)
             if not held or held[0]["sequence"] != position:
@@ -268,7 +298,11 @@ class Follower:
         name = event.fact.TypeName()
         if name in self._reactions:
             kind, act = self._reactions[name]
-            await act(work, unpacked(event.fact, kind), event)
+            with within(event.trace_id, name, CONSUMER):
+                await act(work, unpacked(event.fact, kind), event)
+            if len(work.caller.branch_ids) > 1 and work.notes:
+                deed = {"method": name, "trace_id": event.trace_id}
+                await work.record(work.caller, decision="OK", **deed)
             log.info(
                 "event.handled",
                 source=self.source,
@@ -326,18 +360,28 @@ class Follower:
         async with self._uow.read(self._caller) as work:
             waiting = await work.run(WAITING, self.source)
         for row in waiting:
-            key = (row["branch_id"], self.source, row["sequence"])
-            caller = self._caller.in_branch(row["branch_id"])
-            try:
-                async with self._uow(caller) as work:
-                    if await work.run(REDONE, *key, work.now):
-                        await self._react(
-                            work, events_pb2.Event.FromString(row["event"])
-                        )
-            except Exception as error:  # noqa: BLE001 - it stays parked with the new cause
-                async with self._uow(caller) as work:
-                    await work.run(FAILED, *key, cause_of(error))
+            await self._again(row)
         return len(waiting)
+
+    async def _again(self, row: Any, others: frozenset[int] = frozenset()) -> None:
+        """Try a parked event once more."""
+        key = (row["branch_id"], self.source, row["sequence"])
+        try:
+            async with self._open(row["branch_id"], others) as work:
+                if await work.run(REDONE, *key, work.now):
+                    await self._react(work, events_pb2.Event.FromString(row["event"]))
+        except Exception as error:  # noqa: BLE001 - it stays parked with the new cause
+            more = others | needed(error)
+            if more != others:
+                await self._again(row, more)
+                return
+            async with self._open(row["branch_id"], frozenset()) as work:
+                await work.run(FAILED, *key, cause_of(error))
+
+
+def needed(error: BaseException) -> frozenset[int]:
+    """Return the branches that a fact needs besides its own, if that is what *error* says."""
+    return error.branches if isinstance(error, ElsewhereError) else frozenset()
 
 
 def unpacked(fact: Packed, kind: type[Message]) -> Message:

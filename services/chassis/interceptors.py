@@ -7,7 +7,6 @@ else is raised ends here as ``internal error``, its text in the log alone.
 
 import asyncio
 import hashlib
-import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -21,7 +20,7 @@ from guanhu.policy.v1 import policy_pb2
 
 from services.chassis import metrics
 from services.chassis.caller import HEAD_OFFICE, Caller, Scope
-from services.chassis.calls import CURRENT, Call, Context, Replayed
+from services.chassis.calls import Call, Context, Replayed, serving
 from services.chassis.db import UnitOfWork
 from services.chassis.errors import (
     Denied,
@@ -36,6 +35,7 @@ from services.chassis.errors import (
 from services.chassis.keyring import Keyring
 from services.chassis.names import names_in
 from services.chassis.policy import Access, allows, masker
+from services.chassis.traces import SERVER, Span, span_of, tell
 
 log = structlog.get_logger()
 
@@ -120,18 +120,18 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             response_serializer=handler.response_serializer,
         )
 
-    def know(self, context: Any) -> tuple[Caller, str]:
-        """Return who calls, and the trace of the call."""
+    def know(self, context: Any) -> tuple[Caller, Span]:
+        """Return who calls, and the span of the call."""
         sent = dict(context.invocation_metadata() or ())
-        trace_id = trace_of(sent.get("traceparent", ""))
+        span = span_of(sent.get("traceparent", ""))
         token = sent.get("authorization", "")
         if not token.startswith("Bearer "):
             raise Unauthenticated("TOKEN_INVALID")
         caller = self._keyring.caller(token[7:])
         actor = sent.get("guanhu-actor", "")
         if actor and policy_pb2.ROLE_SERVICE in caller.roles:
-            return on_behalf(caller, actor), trace_id
-        return caller, trace_id
+            return on_behalf(caller, actor), span
+        return caller, span
 
     def admit(self, context: Any, access: Access) -> Call:
         """Return the call when its caller may make it; refuse otherwise."""
@@ -140,9 +140,10 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             raise Refused(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_TOO_SHORT")
         if access.anyone:
             sent = dict(context.invocation_metadata() or ())
-            return Call(access, NOBODY, trace_of(sent.get("traceparent", "")))
-        caller, trace_id = self.know(context)
-        call = Call(access=access, caller=caller, trace_id=trace_id)
+            return Call(access, NOBODY, span_of(sent.get("traceparent", "")))
+        caller, span = self.know(context)
+        caller = caller.narrowed(access.scope, self._keyring.tree)
+        call = Call(access=access, caller=caller, span=span)
         if not allows(access, caller.roles):
             raise KnownRefusal(call, Denied("ROLE_MISSING"))
         return call
@@ -189,14 +190,6 @@ def on_behalf(caller: Caller, actor: str) -> Caller:
         branch_id=HEAD_OFFICE,
         branch_ids=caller.branch_ids,
         agent=caller.subject,
-    )
-
-
-def trace_of(parent: str) -> str:
-    """Return the trace id of a W3C ``traceparent``; a fresh one when there is none."""
-    parts = parent.split("-")
-    return (
-        parts[1] if len(parts) == 4 and len(parts[1]) == 32 else secrets.token_hex(16)
     )
 
 
@@ -307,6 +300,14 @@ class Served:
             caller=call.caller.subject if call else "",
             trace=call.trace_id if call else "",
         )
+        if call:
+            tell(
+                call.span,
+                self._access.method,
+                SERVER,
+                outcome.name,
+                **{"rpc.system.name": "grpc", "rpc.response.status_code": outcome.name},
+            )
 
     async def _unary(self, raw: bytes, context: Any) -> bytes:
         async def serve(made: list[Call]) -> bytes:
@@ -314,14 +315,13 @@ class Served:
             made.append(call)
             request = self._read(raw)
             self._claim(call, request, raw)
-            token = CURRENT.set(call)
-            try:
-                return await self._answer(call, request, context)
-            finally:
-                CURRENT.reset(token)
-                if call.work is not None:
-                    await call.work.end()
-                    call.work = None
+            with serving(call):
+                try:
+                    return await self._answer(call, request, context)
+                finally:
+                    if call.work is not None:
+                        await call.work.end()
+                        call.work = None
 
         return await self._guard(context, serve)
 
@@ -339,7 +339,7 @@ class Served:
         method: Method = self._inner.unary_unary
         try:
             reply = await method(
-                request, Context(call.caller, call.trace_id, context, self._gate.check)
+                request, Context(call.caller, context, self._gate.check)
             )
             answer = self._write(reply)
             if call.joined:
@@ -358,15 +358,12 @@ class Served:
             request = self._read(raw)
             if self._access.audited:
                 await self._gate.record(call, "OK", request)
-            token = CURRENT.set(call)
-            try:
+            with serving(call):
                 async for reply in self._inner.unary_stream(
                     request,
-                    Context(call.caller, call.trace_id, context, self._gate.check),
+                    Context(call.caller, context, self._gate.check),
                 ):
                     await context.write(self._write(reply))
-            finally:
-                CURRENT.reset(token)
 
         await self._guard(context, serve)
 
@@ -376,17 +373,14 @@ class Served:
         async def serve(made: list[Call]) -> bytes:
             call = self._gate.admit(context, self._access)
             made.append(call)
-            token = CURRENT.set(call)
-            try:
+            with serving(call):
                 reply = await self._inner.stream_unary(
                     self._each(raws),
-                    Context(call.caller, call.trace_id, context, self._gate.check),
+                    Context(call.caller, context, self._gate.check),
                 )
                 if self._access.audited:
                     await self._gate.record(call, "OK")
                 return self._write(reply)
-            finally:
-                CURRENT.reset(token)
 
         return await self._guard(context, serve)
 

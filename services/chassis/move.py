@@ -4,7 +4,7 @@ The one way rows move between branches: delete and insert, in one transaction, u
 No statement updates ``branch_id`` (a spread database refuses it). Audit records and events stay where they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from services.chassis import tables
@@ -27,6 +27,26 @@ class Movable:
 
     table: str
     column: str
+
+
+class ElsewhereError(Exception):
+    """
+    What a fact is about lies in branches that the transaction does not see.
+
+    The follower takes the transaction back, and handles the fact again, alone, under the bulk role, with those
+    branches in scope as well.
+    """
+
+    def __init__(self, branches: Collection[int]) -> None:
+        """Name the *branches* that are needed."""
+        super().__init__("facts of other branches")
+        self.branches = frozenset(branches)
+
+
+def refuse_unseen(work: Work, branches: Collection[int]) -> None:
+    """Raise ElsewhereError unless *work* sees all of *branches*."""
+    if not all(work.caller.sees(branch_id) for branch_id in branches):
+        raise ElsewhereError(branches)
 
 
 async def move(

@@ -22,23 +22,23 @@ RESERVED = """
 
 WRITTEN = """
     INSERT INTO outbox (branch_id, sequence, create_time, trace_id, fact)
-    SELECT $1, $2 + n, $3, $4, fact FROM unnest($5::bytea[]) WITH ORDINALITY AS u (fact, n)
+    SELECT $1, $2 + n, $3, trace, fact FROM unnest($4::text[], $5::bytea[]) WITH ORDINALITY AS u (trace, fact, n)
     ON CONFLICT DO NOTHING"""
 
 
 async def write(
     raw: asyncpg.Connection,
-    facts: Mapping[int, Sequence[Message]],
-    trace_id: str,
+    facts: Mapping[int, Sequence[tuple[Message, str]]],
     now: datetime,
 ) -> None:
-    """Number and store *facts* by branch, ascending, with one range for each branch; wake whoever listens."""
+    """Number and store *facts*, each with its trace, by branch, ascending, one range for each; wake whoever listens."""
     for branch_id in sorted(facts):
-        packed = []
-        for fact in facts[branch_id]:
+        packed, traces = [], []
+        for fact, trace_id in facts[branch_id]:
             holder = Any()
             holder.Pack(fact)
             packed.append(holder.SerializeToString())
-        last = await raw.fetchval(RESERVED, branch_id, len(packed))
-        await raw.execute(WRITTEN, branch_id, last - len(packed), now, trace_id, packed)
+            traces.append(trace_id)
+        before = await raw.fetchval(RESERVED, branch_id, len(packed)) - len(packed)
+        await raw.execute(WRITTEN, branch_id, before, now, traces, packed)
     await raw.execute(f"NOTIFY {CHANNEL}")

@@ -8,7 +8,6 @@ the calls under way are let end.
 import asyncio
 import contextlib
 import signal
-import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from guanhu.events.v1 import events_pb2_grpc
 from guanhu.parameter.v1 import parameter_pb2_grpc
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.chassis import outbox
+from services.chassis import fleet, outbox
 from services.chassis.audit import AuditServicer
 from services.chassis.caller import service_caller
 from services.chassis.client import MESSAGE_BYTES, Peers, RemoteKeys
@@ -42,6 +41,7 @@ from services.chassis.metrics import serve_metrics
 from services.chassis.paging import Pager
 from services.chassis.parameter import Parameters, ParameterServicer
 from services.chassis.policy import policies
+from services.chassis.traces import open_traces
 from services.chassis.vault import Vault
 from services.chassis.worker import Due, DueRunner, ErrandRunner, loops_of
 
@@ -287,6 +287,7 @@ def work_loops(service: Service, frame: Frame) -> list[Awaitable[None]]:
             source=source,
             stub=events_pb2_grpc.FeedServiceStub(frame.peers.channel(source)),
             uow=frame.uow,
+            bulk=frame.bulk,
             caller=caller,
             reactions=reactions,
         )
@@ -312,6 +313,7 @@ async def run(
     """Serve, work or both until told to stop."""
     frame = frame_of(service, settings)
     stopped = asyncio.Event()
+    watching = asyncio.ensure_future(fleet.left_alone(stopped)) if share else None
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopped.set)
     address = settings.address if serving else "127.0.0.1:0"
@@ -321,28 +323,13 @@ async def run(
             asyncio.ensure_future(loop) for loop in work_loops(service, frame)
         ]
     serve_metrics(settings.own.metrics_port)
+    open_traces(service.name, settings.shared.otlp_endpoint)
     log.info("service.started", port=running.port, serving=serving, working=working)
     await stopped.wait()
+    if watching:
+        watching.cancel()
     await running.stop(settings.own.drain_seconds)
     log.info("service.stopped")
-
-
-def spawn(module: str, count: int) -> None:
-    """Run *count* servers that share the port; where one dies, stop the rest and say so by the exit status."""
-    command = [sys.executable, "-m", module, "serve", "--share"]
-    children = [subprocess.Popen(command) for _ in range(count)]  # noqa: S603 - our own module
-
-    def stop(*_: object) -> None:
-        for child in children:
-            child.terminate()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    status = 0
-    for child in children:
-        status = child.wait() or status
-        stop()
-    raise SystemExit(status)
 
 
 def main(service: Service, module: str) -> None:
@@ -365,10 +352,10 @@ def main(service: Service, module: str) -> None:
             settings.own.owner_dsn,
             Path(sys.modules["__main__"].__file__ or "").parent / "migrations",
         )
-    elif command == "serve" and settings.own.processes > 1 and not share:
-        spawn(module, settings.own.processes)
-    elif command != "check":
-        working = command == "work" or "--work" in sys.argv
+    working = command == "work" or "--work" in sys.argv
+    if command == "serve" and settings.own.processes > 1 and not share:
+        fleet.spawn(module, settings, working=working)
+    elif command not in ("migrate", "check"):
         uvloop.run(
             run(
                 service,

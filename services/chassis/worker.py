@@ -7,20 +7,21 @@ Any number of processes may work at once; every piece is claimed by a row, one b
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import grpc
 import structlog
 
-from services.chassis import metrics
+from services.chassis import errands, metrics
 from services.chassis.caller import Caller, Tree
 from services.chassis.client import Peers
 from services.chassis.clock import Clock
 from services.chassis.db import UnitOfWork, Work
 from services.chassis.errors import info_of
 from services.chassis.feed import Follower, cause_of
+from services.chassis.traces import CLIENT, INTERNAL, within
 
 log = structlog.get_logger()
 
@@ -30,6 +31,15 @@ LEASE_SECONDS = 30
 
 SLOWEST_SECONDS = 300
 """The longest wait between two tries of an errand."""
+
+ANSWERED_TRIES = 12
+"""How often the receiver may answer that it does not know what an errand is about, before the errand is parked."""
+
+UNKNOWN_RESOURCES = "UNKNOWN_RESOURCES"
+"""The cause of an errand of which something is left because the receiver does not know it."""
+
+NEVER = datetime(9999, 12, 31, tzinfo=UTC)
+"""When a parked errand is due: whoever has mended the cause sets another time."""
 
 BATCH = 20
 
@@ -41,9 +51,10 @@ CLAIMED = """
         ORDER BY errand_id LIMIT $4 FOR UPDATE SKIP LOCKED)
     UPDATE errands SET due_time = $3, tries = tries + 1
     FROM chosen WHERE errands.branch_id = $1 AND errands.errand_id = chosen.errand_id
-    RETURNING branch_id, errands.errand_id, service, method, request, tries"""
+    RETURNING branch_id, errands.errand_id, service, method, request, trace_id, tries, cause"""
 DONE = "UPDATE errands SET done_time = $3, cause = '' WHERE branch_id = $1 AND errand_id = $2"
-PUT_OFF = "UPDATE errands SET due_time = $3, cause = $4 WHERE branch_id = $1 AND errand_id = $2"
+PUT_OFF = """
+    UPDATE errands SET due_time = $3, cause = $4, tries = $5, request = $6 WHERE branch_id = $1 AND errand_id = $2"""
 RUN = """
     INSERT INTO due_runs (branch_id, task, run_date, done_time) VALUES ($1, $2, $3, $4)
     ON CONFLICT DO NOTHING RETURNING 1"""
@@ -96,9 +107,18 @@ class ErrandRunner:
         held = 0
         for row in sorted(claimed, key=lambda one: one["errand_id"]):
             try:
-                await self._peers.call(row["service"], row["method"], row["request"])
+                with within(row["trace_id"], row["method"], CLIENT):
+                    answer = await self._peers.call(
+                        row["service"], row["method"], row["request"]
+                    )
             except grpc.RpcError as error:
-                await self._put_off(row, error)
+                info = info_of(error)
+                cause = info.reason if info else error.code().name
+                await self._put_off(row, cause, row["request"])
+                continue
+            rest = errands.left_over(row["method"], row["request"], answer)
+            if rest is not None:
+                await self._put_off(row, UNKNOWN_RESOURCES, rest)
                 continue
             async with self._uow(self._caller.in_branch(branch_id)) as work:
                 await work.run(DONE, branch_id, row["errand_id"], self._clock())
@@ -106,26 +126,25 @@ class ErrandRunner:
             held += 1
         return held
 
-    async def _put_off(self, row: Any, error: grpc.RpcError) -> None:
-        info = info_of(error)
-        cause = info.reason if info else error.code().name
-        wait = min(SLOWEST_SECONDS, 2 ** min(row["tries"], 9) * 0.5)
-        log.warning(
-            "errand.put_off",
-            service=row["service"],
-            method=row["method"],
-            cause=cause,
-            tries=row["tries"],
-        )
-        metrics.ERRANDS.labels(row["service"], "put_off").inc()
-        async with self._uow(self._caller.in_branch(row["branch_id"])) as work:
-            await work.run(
-                PUT_OFF,
-                row["branch_id"],
-                row["errand_id"],
-                self._clock() + timedelta(seconds=wait),
-                cause,
-            )
+    async def _put_off(self, row: Any, cause: str, request: bytes) -> None:
+        """
+        Keep what is left of an errand as *request*, and try it again later, or park it when that has no end.
+
+        What the receiver does not know may become known there; what has gone elsewhere for good never will.
+        """
+        unknown, tries = cause == UNKNOWN_RESOURCES, row["tries"]
+        if unknown and row["cause"] != cause:
+            tries = 1
+        parked = unknown and tries >= ANSWERED_TRIES
+        wait = timedelta(seconds=min(SLOWEST_SECONDS, 2 ** min(tries, 9) * 0.5))
+        due_time = NEVER if parked else self._clock() + wait
+        outcome, say = ("parked", log.error) if parked else ("put_off", log.warning)
+        where = {"service": row["service"], "method": row["method"]}
+        key = row["branch_id"], row["errand_id"]
+        say(f"errand.{outcome}", **where, errand=str(key[1]), cause=cause, tries=tries)
+        metrics.ERRANDS.labels(row["service"], outcome).inc()
+        async with self._uow(self._caller.in_branch(key[0])) as work:
+            await work.run(PUT_OFF, *key, due_time, cause, tries, request)
 
 
 class DueRunner:
@@ -165,7 +184,8 @@ class DueRunner:
             async with self._uows[due.bulk](self._caller.in_branch(branch_id)) as work:
                 fresh = await work.run(RUN, branch_id, due.task, day, work.now)
                 if fresh:
-                    await due.act(work, branch_id, day)
+                    with within("", due.task, INTERNAL):
+                        await due.act(work, branch_id, day)
         except Exception as error:  # noqa: BLE001 - one branch's failure must not keep the others waiting
             log.error(
                 "due.failed", task=due.task, branch=branch_id, cause=cause_of(error)

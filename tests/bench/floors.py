@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
-from services.chassis.localpg import LocalPostgres
+from deploy.localpg import LocalPostgres
 from services.chassis.vault import generate_keys
 from tests.bank import TrialBank
 
@@ -24,8 +24,7 @@ def say(**figures: object) -> None:
 
 def cannot(name: str, why: str) -> None:
     """Say why a bench cannot run here, and stop with an error."""
-    print(f"{name} cannot run here: {why}", file=sys.stderr)
-    raise SystemExit(2)
+    raise SystemExit(f"{name} cannot run here: {why}")
 
 
 def interleaved(rounds: int, **runs: Callable[[], float]) -> dict[str, list[float]]:

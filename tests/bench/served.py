@@ -50,11 +50,11 @@ async def full(what: dict) -> None:
 
 def settings_of(what: dict) -> Settings:
     """Return settings as the bench told them."""
-    settings = Settings.__new__(Settings)
-    settings.service = "customer"
-    settings.shared = Shared(secrets_dir=Path(what["secrets"]), demonstration=True)
-    settings.own = Own(dsn=what["dsn"], bulk_dsn=what["bulk_dsn"])
-    return settings
+    return Settings(
+        "customer",
+        Shared(secrets_dir=Path(what["secrets"]), demonstration=True),
+        Own(dsn=what["dsn"], bulk_dsn=what["bulk_dsn"]),
+    )
 
 
 def start(module: str, kind: str, what: dict) -> tuple[subprocess.Popen, int]:

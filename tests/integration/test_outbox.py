@@ -206,12 +206,12 @@ async def test_a_crash_between_effect_and_position_repeats_nothing(served):
     crash = True
     handle = one._handle
 
-    async def cut(branch_id, position, events):
+    async def cut(branch_id, position, events, others):
         if crash:
             async with served.frame.uow(CALLER.in_branch(branch_id)) as work:
                 await work.run("INSERT INTO seen VALUES (101, 1, 'cut', 'once')")
                 raise ConnectionResetError
-        return await handle(branch_id, position, events)
+        return await handle(branch_id, position, events, others)
 
     one._handle = cut
     await one.step()

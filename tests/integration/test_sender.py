@@ -21,8 +21,8 @@ from guanhu.messaging.v1 import batch_pb2 as pb
 from guanhu.messaging.v1 import messaging_events_pb2 as facts
 from uuid_utils.compat import uuid7
 
+from deploy.localpg import free_port
 from services.chassis.caller import Caller, service_caller
-from services.chassis.localpg import free_port
 from services.messaging.batch.actions import change as changes
 from services.messaging.batch.actions import plan as plans
 from services.messaging.batch.rules import Person
