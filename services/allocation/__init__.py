@@ -1,5 +1,5 @@
 """
-Owns: branch, staff, identity, ownership
+Owns: branch, staff, identity, ownership, plan
 Publishes: CustomersAssigned, CustomersRecalled, StaffChanged
 Follows: customer
 Calls: customer

@@ -3,6 +3,7 @@
 from guanhu.allocation.v1 import (
     branch_pb2_grpc,
     ownership_pb2_grpc,
+    plan_pb2_grpc,
     reason_pb2,
     staff_pb2_grpc,
 )
@@ -11,10 +12,11 @@ from guanhu.identity.v1 import reason_pb2 as identity_reasons
 
 from services.allocation.branch.servicer import BranchServicer
 from services.allocation.config import PARAMETERS
-from services.allocation.identity.actions import Logins, rotate_key
-from services.allocation.identity.queries import LocalKeys
+from services.allocation.identity.actions.sessions import Logins
+from services.allocation.identity.actions.tokens import OwnKeys, rotate_key
 from services.allocation.identity.servicer import IdentityServicer
 from services.allocation.ownership.servicer import OwnershipServicer
+from services.allocation.plan.servicer import PlanServicer
 from services.allocation.reactions import REACTIONS
 from services.allocation.staff.servicer import StaffServicer
 from services.chassis.caller import service_caller
@@ -37,6 +39,10 @@ def servicers(frame: Frame) -> Servicers:
             ownership_pb2_grpc.add_OwnershipServiceServicer_to_server,
             OwnershipServicer(frame),
         ),
+        (
+            plan_pb2_grpc.add_AssignmentPlanServiceServicer_to_server,
+            PlanServicer(frame),
+        ),
     )
 
 
@@ -51,7 +57,7 @@ SERVICE = Service(
     servicers=servicers,
     parameters=PARAMETERS,
     reactions=lambda frame: REACTIONS,
-    keys=lambda uow, vault: LocalKeys(uow),
+    keys=OwnKeys,
     prepare=prepare,
 )
 

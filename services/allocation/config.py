@@ -17,4 +17,20 @@ PARAMETERS = Parameters(
         least=0,
         most=24,
     ),
+    Declared(
+        "plan_size_limit",
+        20_000,
+        "How many customers one assignment plan holds at most.",
+        "单个客户分配方案最多包含的客户数。",
+        least=1,
+        most=100_000,
+    ),
+    Declared(
+        "plan_undo_days",
+        30,
+        "For how many days after it was applied an assignment plan can be undone.",
+        "客户分配方案执行后可撤销的天数。",
+        least=0,
+        most=365,
+    ),
 )

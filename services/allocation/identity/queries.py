@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from services.allocation.branch import queries as branches
 from services.allocation.identity import rules
@@ -57,13 +57,23 @@ async def account(work: Work, name: str) -> Account | None:
 
 
 async def public_keys(work: Work) -> dict[str, str]:
-    """Return the public keys that may have signed a token still alive, newest first."""
-    statement = select(SigningKey.key_id, SigningKey.public_jwk)
-    where = SigningKey.create_time > work.now - rules.KEY_KEPT - rules.KEY_LIFE
+    """Return the newest public key and those before it that may have signed a token still alive, newest first."""
+    made = SigningKey.create_time
+    after = func.lag(made).over(order_by=made.desc()).label("next_time")
+    known = select(SigningKey.key_id, SigningKey.public_jwk, made, after).subquery()
+    needed = known.c.next_time.is_(None) | (
+        known.c.next_time > work.now - rules.KEY_KEPT
+    )
     rows = await work.execute(
-        statement.where(where).order_by(SigningKey.create_time.desc())
+        select(known).where(needed).order_by(known.c.create_time.desc())
     )
     return {row.key_id: row.public_jwk for row in rows}
+
+
+async def key_due(work: Work) -> bool:
+    """Say whether it is time for the next signing key: there is none, or the newest is old."""
+    newest = (await work.execute(select(func.max(SigningKey.create_time)))).scalar()
+    return newest is None or work.now - newest >= rules.KEY_LIFE
 
 
 async def revocations(work: Work) -> dict[str, float]:

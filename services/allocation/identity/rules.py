@@ -19,10 +19,18 @@ SESSION_IDLE = timedelta(minutes=15)
 """A session that nobody used for so long has ended (source: desks are left open)."""
 
 KEY_LIFE = timedelta(days=1)
-"""A fresh signing key is made when the newest is this old."""
+"""
+A fresh signing key is made when the newest is this old.
 
-KEY_KEPT = KEY_LIFE + timedelta(hours=1)
-"""An older key is still published this long, far beyond the life of any token it signed."""
+Far below the one to three years that NIST SP 800-57 part 1 (5.3.6) allows a private signature key: what happens
+every day is known to work, and a key that leaked is of no use the day after.
+"""
+
+KEY_LEAD = timedelta(minutes=1)
+"""A fresh key is published this long before it signs, so that every service has fetched it (they do every 2 s)."""
+
+KEY_KEPT = KEY_LEAD + TOKEN_LIFE + timedelta(minutes=1)
+"""The key before is still published this long after the next was made: until the last token it signed has run out."""
 
 SLOWEST = timedelta(seconds=8)
 

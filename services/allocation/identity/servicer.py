@@ -5,7 +5,8 @@ import hmac
 from guanhu.identity.v1 import identity_pb2 as pb
 from guanhu.identity.v1 import identity_pb2_grpc
 
-from services.allocation.identity import actions, queries, wire
+from services.allocation.identity import queries, wire
+from services.allocation.identity.actions import sessions, tokens
 from services.allocation.identity.rules import Provider
 from services.chassis.calls import Context
 from services.chassis.errors import Unauthenticated
@@ -30,7 +31,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         self, request: pb.SignInRequest, context: Context
     ) -> pb.SignInResponse:
         """Open a session by operator number and password."""
-        found = await actions.sign_in(
+        found = await sessions.sign_in(
             self._uow,
             context.caller,
             self._vault,
@@ -44,7 +45,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         self, request: pb.ExchangeIdTokenRequest, context: Context
     ) -> pb.SignInResponse:
         """Open a session by the token of the bank's own provider."""
-        found = await actions.exchange(
+        found = await sessions.exchange(
             self._uow,
             context.caller,
             self._vault,
@@ -59,7 +60,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         self, request: pb.SignOutRequest, context: Context
     ) -> pb.SignOutResponse:
         """End the caller's session."""
-        await actions.sign_out(self._uow, context.caller)
+        await sessions.sign_out(self._uow, context.caller)
         return pb.SignOutResponse()
 
     async def RenewToken(
@@ -67,7 +68,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
     ) -> pb.RenewTokenResponse:
         """Give a live session a fresh token."""
         secret = request.session_secret
-        found = await actions.renew(
+        found = await sessions.renew(
             self._uow,
             context.caller,
             self._vault,
@@ -80,13 +81,13 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         self, request: pb.GetSessionRequest, context: Context
     ) -> pb.Session:
         """Show who is signed in."""
-        return wire.session_to(await actions.session(self._uow, context.caller))
+        return wire.session_to(await sessions.session(self._uow, context.caller))
 
     async def SetPassword(
         self, request: pb.SetPasswordRequest, context: Context
     ) -> pb.SetPasswordResponse:
         """Set a new password."""
-        await actions.set_password(
+        await sessions.set_password(
             self._uow,
             context.caller,
             old=request.old_password,
@@ -101,7 +102,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         self._recognise(request, context)
         claims = wire.claims_of_service(request.service)
         return wire.service_token_to(
-            *await actions.issue_service_token(
+            *await tokens.issue_service_token(
                 self._uow,
                 context.caller,
                 self._vault,
@@ -127,7 +128,7 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
     ) -> pb.IssueAccountTokenResponse:
         """Issue a token to another system of the bank."""
         return wire.account_token_to(
-            *await actions.issue_account_token(
+            *await tokens.issue_account_token(
                 self._uow,
                 context.caller,
                 self._vault,

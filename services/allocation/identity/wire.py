@@ -8,7 +8,7 @@ from uuid import UUID
 from guanhu.identity.v1 import identity_pb2
 from guanhu.policy.v1 import policy_pb2
 
-from services.allocation.identity.actions import SignedIn, staff_claims
+from services.allocation.identity.actions.sessions import SignedIn, staff_claims
 from services.allocation.identity.tables import Account
 from services.allocation.staff.rules import scope_of
 from services.allocation.staff.tables import Staff

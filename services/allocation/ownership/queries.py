@@ -61,6 +61,9 @@ HISTORY = Listing(
     unique=(OwnershipChange.branch_id, OwnershipChange.number),
 )
 
+WORKING = select(Staff.branch_id, Staff.staff_id, Staff.posts, Staff.capacity)
+"""What giving customers to somebody needs to know of them."""
+
 LOADS = """
     SELECT s.staff_id AS owner, s.capacity, count(o.number) AS customers,
            coalesce(sum(o.financial_assets), 0)::bigint AS assets
@@ -187,22 +190,50 @@ async def locked(work: Work, branch_id: int, numbers: Sequence[str]) -> dict[str
     return {row.number: row for row in await work.execute(statement)}
 
 
-async def owner_of_branch(work: Work, staff_id: str, branch_id: int | None) -> Any:
+async def owners_of_branch(
+    work: Work, owners: Sequence[str], branch_id: int | None
+) -> list[Any]:
     """
-    Return a working member of staff, locked so that nobody gives them customers at the same time.
+    Return working members of staff in the order given, locked so that nobody gives them customers at the same time.
 
-    Refuses NOT_FOUND outside the caller's scope, and OWNER_OF_OTHER_BRANCH.
+    Refuses NOT_FOUND outside the caller's scope, and OWNER_OF_OTHER_BRANCH; without *branch_id*, the first's counts.
     """
-    columns = (Staff.branch_id, Staff.staff_id, Staff.posts, Staff.capacity)
-    where = (Staff.staff_id == staff_id) & (Staff.state == "ACTIVE")
-    statement = select(*columns).where(where & within(Staff.branch_id, work.caller))
-    row = (await work.execute(statement)).one_or_none()
-    if row is None:
+    asked = Staff.staff_id == any_(literal(sorted(owners), ARRAY(Text)))
+    where = asked & (Staff.state == "ACTIVE") & within(Staff.branch_id, work.caller)
+    found = {row.staff_id: row for row in await work.execute(WORKING.where(where))}
+    for owner in owners:
+        if owner not in found:
+            raise NotFound("staff", "员工")
+        branch_id = branch_id or found[owner].branch_id
+        if found[owner].branch_id != branch_id:
+            raise Invalid("OWNER_OF_OTHER_BRANCH", owner=owner, branch=branch_id)
+    rows = {}
+    if branch_id is not None:
+        rows = {row.staff_id: row for row in await working(work, branch_id, owners)}
+    if len(rows) < len(set(owners)):
         raise NotFound("staff", "员工")
-    if branch_id is not None and row.branch_id != branch_id:
-        raise Invalid("OWNER_OF_OTHER_BRANCH", owner=staff_id, branch=branch_id)
-    key = (Staff.branch_id == row.branch_id) & (Staff.staff_id == staff_id)
-    return (await work.execute(select(*columns).where(key).with_for_update())).one()
+    return [rows[owner] for owner in owners]
+
+
+async def owner_of_branch(work: Work, staff_id: str, branch_id: int | None) -> Any:
+    """Return one working member of staff, locked; refuses as for several."""
+    return (await owners_of_branch(work, [staff_id], branch_id))[0]
+
+
+async def working(
+    work: Work, branch_id: int, owners: Sequence[str] | None = None
+) -> list[Any]:
+    """
+    Return who works in one branch, or who of *owners* does, ascending.
+
+    Those named are locked, so that nobody gives them customers at the same time; who does not work there is missing.
+    """
+    where = (Staff.branch_id == branch_id) & (Staff.state == "ACTIVE")
+    statement = WORKING.order_by(Staff.staff_id)
+    if owners is not None:
+        where &= Staff.staff_id == any_(literal(sorted(owners), ARRAY(Text)))
+        statement = statement.with_for_update()
+    return list(await work.execute(statement.where(where)))
 
 
 async def loads(work: Work, branch_id: int, owners: Sequence[str]) -> list[Load]:

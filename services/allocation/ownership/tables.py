@@ -18,7 +18,8 @@ class Ownership(Row):  # type: ignore[valid-type,misc]
     One customer with whoever looks after them, from the moment the customer is known.
 
     ``owner`` is empty, the holder when PENDING, or the owner when ACTIVE. What the customer service tells is kept
-    beside it; amounts are minor units. ``version`` counts up with every change of owner, mode or state.
+    beside it; amounts are minor units. ``version`` counts up with every change of owner, mode or state;
+    ``move_version`` is the customer service's count of moves, and what is not above it is dropped.
     """
 
     __tablename__ = "ownerships"
@@ -46,6 +47,7 @@ class Ownership(Row):  # type: ignore[valid-type,misc]
     version: Mapped[int] = mapped_column(BigInteger)
     create_time: Mapped[datetime] = mapped_column(Moment)
     update_time: Mapped[datetime] = mapped_column(Moment)
+    move_version: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
 class OwnershipChange(Row):  # type: ignore[valid-type,misc]

@@ -48,6 +48,12 @@ PLANNED = (
     "The plan chose {owner} by value first, and {approver} applied it.",
     "分配方案按价值优先原则选定 {owner}，由 {approver} 执行。",
 )
+PLANNED_BY_HAND = (
+    "{proposer} chose {owner} by hand in a plan, and {approver} applied it.",
+    "{proposer} 在分配方案中手工选定 {owner}，由 {approver} 执行。",
+)
+ASIDE = frozenset({"proposer", "rule_version"})
+"""What is kept with a decision's inputs and is none of them."""
 
 
 def ownership_to(row: Any) -> pb.Ownership:
@@ -101,29 +107,32 @@ def change_to(row: Any) -> pb.OwnershipChange:
 
 def explained_to(row: Any, change: Any, proposer: str) -> pb.ExplainOwnershipResponse:
     """Return why an ownership is as it is: the change that led to it, in words and with what it looked at."""
+    proposer = proposer or change.actor
     facts = {
         "approver": change.actor,
+        "proposer": proposer,
         "owner": name_of("staff", change.owner_after),
         "before": name_of("staff", change.owner_before),
         "branch_before": change.branch_before,
     }
-    planned = change.plan_id is not None and change.act in (
-        rules.Act.ASSIGNED,
-        rules.Act.TRANSFERRED,
-    )
-    sentence, sentence_zh = PLANNED if planned else SENTENCES[rules.Act(change.act)]
+    planned = change.plan_id is not None and change.act == rules.Act.ASSIGNED
+    by_value = planned and change.principle == rules.Principle.VALUE_FIRST
+    sentence, sentence_zh = SENTENCES[rules.Act(change.act)]
+    if planned:
+        sentence, sentence_zh = PLANNED if by_value else PLANNED_BY_HAND
     return pb.ExplainOwnershipResponse(
         ownership=ownership_to(row),
-        rule="value_first" if planned else "by_hand",
-        rule_version=rules.RULE_VERSION,
+        rule="value_first" if by_value else "by_hand",
+        rule_version=int(change.inputs.get("rule_version", rules.RULE_VERSION)),
         sentence=sentence.format(**facts),
         sentence_zh=sentence_zh.format(**facts),
         inputs=[
             pb.RuleInput(key=key, value=str(value))
             for key, value in change.inputs.items()
+            if key not in ASIDE
         ],
         decide_time=time_to(change.change_time),
-        proposer=proposer or change.actor,
+        proposer=proposer,
         approver=change.actor if change.actor.startswith("staff/") else "",
     )
 

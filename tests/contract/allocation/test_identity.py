@@ -14,7 +14,8 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, OKPKey
 
 from services.allocation.__main__ import SERVICE
-from services.allocation.identity import actions, wire
+from services.allocation.identity import wire
+from services.allocation.identity.actions import sessions, tokens
 from services.allocation.identity.rules import Provider
 from services.chassis.caller import service_caller
 from services.chassis.errors import Refusal
@@ -315,11 +316,14 @@ async def test_keys_change_and_the_key_before_still_verifies(allocation):
     await allocation.sql(
         "UPDATE signing_keys SET create_time = create_time - interval '25 hours'"
     )
-    await actions.rotate_key(
+    await tokens.rotate_key(
         allocation.frame.uow, service_caller("allocation"), allocation.frame.vault
     )
     await allocation.frame.keyring.refresh()
     keys = (await anyone(allocation).ListKeys(pb.ListKeysRequest())).keys
+    await allocation.sql(
+        "UPDATE signing_keys SET create_time = create_time - interval '1 minute'"
+    )
     fresh = await signed_in(allocation)
     header = json.loads(base64.urlsafe_b64decode(fresh.token.split(".")[0] + "=="))
 
@@ -334,7 +338,7 @@ async def test_the_private_key_lies_sealed_in_the_store(allocation):
     """The column of the private key holds neither its number nor any JSON."""
     rows = await allocation.sql("SELECT sealed, public_jwk FROM signing_keys")
     async with allocation.frame.uow.read(service_caller("allocation")) as work:
-        _, key = await actions.newest_key(work, allocation.frame.vault)
+        _, key = await tokens.signing_key(work, allocation.frame.vault)
     private = key.as_dict(private=True)["d"].encode()
 
     assert rows
@@ -369,7 +373,7 @@ async def test_a_providers_token_opens_a_session(allocation):
         )
 
     async def exchange(id_token):
-        return await actions.exchange(
+        return await sessions.exchange(
             allocation.frame.uow,
             caller,
             allocation.frame.vault,
@@ -424,7 +428,7 @@ async def test_two_processes_make_one_key(bank):
     caller = service_caller("allocation")
     await asyncio.gather(
         *(
-            actions.rotate_key(served.frame.uow, caller, served.frame.vault)
+            tokens.rotate_key(served.frame.uow, caller, served.frame.vault)
             for _ in range(4)
         )
     )

@@ -1,6 +1,6 @@
 """Give customers to owners and take them back: batches of one branch, each one transaction, decided under lock."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -91,17 +91,45 @@ def _by_hand(row: Any, wanted: Wanted, reason: str, cultivation: date | None) ->
     return Change(row, wanted, principle, reason, until, inputs=inputs_of(row))
 
 
-async def _guard_capacity(work: Work, load: Load, asked: int) -> None:
-    """Refuse CAPACITY_EXCEEDED where the branch forbids more than can be looked after well."""
-    policy = await work.parameter("capacity_policy", work.caller.branch_id)
-    if policy == "FORBID" and rules.over_capacity(load.count + asked, load.capacity):
+async def capacity_forbids(work: Work, branch_id: int) -> bool:
+    """Say whether the branch forbids more customers than somebody can look after well, or only warns."""
+    return bool(await work.parameter("capacity_policy", branch_id) == "FORBID")
+
+
+async def guard_capacity(
+    work: Work, branch_id: int, asked: Iterable[tuple[Load, int]]
+) -> None:
+    """
+    Refuse CAPACITY_EXCEEDED where the branch forbids more than can be looked after well.
+
+    *asked* are owners' loads with how many customers more they would get.
+    """
+    if not await capacity_forbids(work, branch_id):
+        return
+    for load, more in asked:
+        if not rules.over_capacity(load.count + more, load.capacity):
+            continue
         raise Exhausted(
             "CAPACITY_EXCEEDED",
             owner=load.owner,
             owned=load.count,
             capacity=load.capacity,
-            asked=asked,
+            asked=more,
         )
+
+
+def check_posts(posts: Collection[str], owner: str, mode: int) -> None:
+    """Refuse OWNER_POST_MISSING and MODE_NOT_FOR_OWNER; a *mode* of 0 says that customers keep theirs."""
+    fault = rules.post_fault(posts, mode or rules.Mode.PROFESSIONAL)
+    if fault and (mode or fault == "OWNER_POST_MISSING"):
+        title = rules.Mode(mode).name if mode else ""
+        raise Invalid(fault, owner=owner, mode=title)
+
+
+async def cultivation_end(work: Work, branch_id: int) -> date:
+    """Return the last day of cultivation of customers who are given to an owner today."""
+    months = await work.parameter("cultivation_months", branch_id)
+    return rules.months_on(work.today, months)
 
 
 def _note(work: Work, branch_id: int, changes: Sequence[Change], reason: str) -> None:
@@ -141,17 +169,13 @@ async def _give(
     async with uow(caller) as work:
         branch_id = await queries.branch_of(work, list(batch.expected))
         found = await queries.owner_of_branch(work, owner, branch_id)
-        fault = rules.post_fault(found.posts, mode or rules.Mode.PROFESSIONAL)
-        if fault and (mode or fault == "OWNER_POST_MISSING"):
-            title = rules.Mode(mode).name if mode else ""
-            raise Invalid(fault, owner=owner, mode=title)
-        months = await work.parameter("cultivation_months", found.branch_id)
+        check_posts(found.posts, owner, mode)
         changes, skipped = await decide(
             work,
             branch_id,
             batch,
             lambda row: Wanted(act, owner, mode),
-            rules.months_on(work.today, months),
+            await cultivation_end(work, found.branch_id),
         )
         owners = [owner, *sorted({one.before.owner for one in changes} - {owner, ""})]
         if act is Act.ASSIGNED:
@@ -161,7 +185,7 @@ async def _give(
             one.before.owner != owner or one.before.state != rules.State.ACTIVE
             for one in changes
         )
-        await _guard_capacity(work, before[0], gained)
+        await guard_capacity(work, found.branch_id, [(before[0], gained)])
         await write(work, found.branch_id, changes)
         _note(work, found.branch_id, changes, batch.reason)
         after = await queries.loads(work, found.branch_id, owners)

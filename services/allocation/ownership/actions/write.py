@@ -16,9 +16,10 @@ CHANGED = """
     SET previous_owner = CASE WHEN o.owner <> line.owner AND o.state = 3 THEN o.owner ELSE o.previous_owner END,
         owner = line.owner, relation = CASE WHEN line.state = 4 OR line.state = 1 THEN 0 ELSE 1 END, mode = line.mode,
         state = line.state, state_time = $2, cultivation_end_date = line.cultivation, principle = line.principle,
-        plan_id = $3, reason = line.reason, version = o.version + 1, update_time = $2
-    FROM unnest($4::text[], $5::text[], $6::smallint[], $7::smallint[], $8::date[], $9::smallint[], $10::text[])
-        AS line (number, owner, mode, state, cultivation, principle, reason)
+        plan_id = line.plan, reason = line.reason, version = o.version + 1, update_time = $2
+    FROM unnest($3::uuid[], $4::text[], $5::text[], $6::smallint[], $7::smallint[], $8::date[], $9::smallint[],
+                $10::text[])
+        AS line (plan, number, owner, mode, state, cultivation, principle, reason)
     WHERE o.branch_id = $1 AND o.number = line.number
     RETURNING o.number, o.owner, o.mode, o.state, o.relation, o.version, o.principle, o.cultivation_end_date"""
 KEPT = """
@@ -53,6 +54,11 @@ class Change:
         return self.state or rules.state_after(self.wanted)
 
     @property
+    def chosen(self) -> bool:
+        """Say whether it chooses an owner, by whatever principle; putting back does not."""
+        return self.wanted.act is not rules.Act.RESTORED
+
+    @property
     def mode(self) -> int:
         """Return the mode that it leads to; only active customers have one."""
         if self.after != rules.State.ACTIVE:
@@ -66,7 +72,8 @@ async def write(
     """
     Write *changes* of one branch, keep their history, tell of them, and have the customer service told who may see.
 
-    The rows must be locked. At most 1,000 changes go into one event and one errand.
+    The rows must be locked. At most 1,000 changes go into one event and one errand. *plan_id* is the plan that does
+    it; the ownerships name it as long as its choice holds.
     """
     if not changes:
         return
@@ -94,7 +101,7 @@ async def _update(
         CHANGED,
         branch_id,
         work.now,
-        plan_id,
+        [plan_id if one.chosen else None for one in changes],
         [one.before.number for one in changes],
         [one.wanted.owner for one in changes],
         [one.mode for one in changes],

@@ -1,9 +1,8 @@
-"""Signing in and out, tokens for services and accounts, keys that change by themselves."""
+"""Signing in and out, and what makes sessions and their tokens worthless."""
 
 import asyncio
 import hashlib
 import hmac
-import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,34 +11,27 @@ from uuid import UUID
 
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import OKPKey
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
 from services.allocation.branch.tables import Branch
 from services.allocation.identity import queries, rules
+from services.allocation.identity.actions.tokens import token_of
 from services.allocation.identity.rules import NOBODY, Provider, hashed, matches
 from services.allocation.identity.tables import (
-    Account,
     Operator,
     Revocation,
     Session,
-    SigningKey,
 )
 from services.allocation.staff.tables import Staff
-from services.chassis.caller import HEAD_OFFICE, Caller
+from services.chassis.caller import Caller
 from services.chassis.db import UnitOfWork, Work
 from services.chassis.errors import Invalid, Unauthenticated, Unready
-from services.chassis.keyring import sign
 from services.chassis.vault import Vault
 
 ClaimsOf = Callable[[Staff, UUID], dict[str, object]]
 """Makes the claims of a member of staff's token; the edge knows how roles are numbered."""
-
-AccountClaims = Callable[[Account], dict[str, object]]
-
-PLACE = "signing_keys.sealed|{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,54 +44,6 @@ class SignedIn:
     token: str
     expires: datetime
     secret: str = ""
-
-
-async def newest_key(work: Work, vault: Vault) -> tuple[str, OKPKey]:
-    """Return the key that signs now, and its id."""
-    statement = select(SigningKey.key_id, SigningKey.sealed)
-    row = (
-        await work.execute(statement.order_by(SigningKey.create_time.desc()).limit(1))
-    ).one()
-    return row.key_id, OKPKey.import_key(
-        json.loads(vault.open(row.sealed, PLACE.format(row.key_id)))
-    )
-
-
-async def rotate_key(uow: UnitOfWork, caller: Caller, vault: Vault) -> None:
-    """Make a signing key when there is none or the newest is old; drop those that nothing signed still needs."""
-    async with uow(caller) as work:
-        await work.run("SELECT pg_advisory_xact_lock(7002)")
-        newest = (
-            await work.execute(
-                select(SigningKey.create_time)
-                .order_by(SigningKey.create_time.desc())
-                .limit(1)
-            )
-        ).scalar()
-        if newest is not None and work.now - newest < rules.KEY_LIFE:
-            return
-        key = OKPKey.generate_key("Ed25519")
-        key_id = uuid7().hex
-        private, public = (
-            json.dumps(key.as_dict(private=True)),
-            json.dumps(key.as_dict(private=False)),
-        )
-        sealed = vault.seal(private, PLACE.format(key_id))
-        work.add(
-            SigningKey(
-                key_id=key_id, sealed=sealed, public_jwk=public, create_time=work.now
-            )
-        )
-
-
-async def token_of(
-    work: Work, vault: Vault, claims: dict[str, object]
-) -> tuple[str, datetime]:
-    """Return a signed token with *claims*, and when it expires."""
-    key_id, key = await newest_key(work, vault)
-    expires = work.now + rules.TOKEN_LIFE
-    stamped = {**claims, "iat": work.now.timestamp(), "exp": int(expires.timestamp())}
-    return sign(stamped, key=key, kid=key_id), expires
 
 
 def staff_claims(
@@ -356,37 +300,3 @@ async def set_password(uow: UnitOfWork, caller: Caller, *, old: str, new: str) -
                 session.end_time = work.now
                 await revoke(work, f"sessions/{session.session_id}")
         work.note(caller.subject, branch_id=caller.branch_id, changed="password")
-
-
-async def issue_service_token(
-    uow: UnitOfWork,
-    caller: Caller,
-    vault: Vault,
-    *,
-    service: str,
-    claims: dict[str, object],
-) -> tuple[str, datetime]:
-    """Return a token for *service*, which the servicer has recognised."""
-    async with uow(caller) as work:
-        work.note(f"services/{service}", branch_id=HEAD_OFFICE)
-        return await token_of(work, vault, claims)
-
-
-async def issue_account_token(
-    uow: UnitOfWork,
-    caller: Caller,
-    vault: Vault,
-    *,
-    account: str,
-    secret: str,
-    claims: AccountClaims,
-) -> tuple[str, datetime]:
-    """Return a token for another system; refuse SIGN_IN_REFUSED alike for a wrong name and a wrong secret."""
-    async with uow.read(caller) as work:
-        found = await queries.account(work, account)
-    right = await matches(found.secret if found else NOBODY, secret)
-    if found is None or not right or not found.enabled:
-        raise Unauthenticated("SIGN_IN_REFUSED")
-    async with uow(caller) as work:
-        work.note(f"accounts/{account}", branch_id=HEAD_OFFICE)
-        return await token_of(work, vault, claims(found))
