@@ -5,7 +5,8 @@ Lines are taken as they come over the wire, by their fields; nothing here knows 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import IntEnum
 from functools import lru_cache
@@ -44,11 +45,16 @@ class State(IntEnum):
 
 
 class Found(NamedTuple):
-    """One thing that is wrong with a line; a warning does not keep it from being stored."""
+    """
+    One thing that is wrong with a line; a warning does not keep it from being stored.
+
+    ``detail`` is what the reason's sentence names besides the field: a branch or a limit, never a personal value.
+    """
 
     field: str
     reason: str
     warning: bool = False
+    detail: str = ""
 
 
 def id_number_holds(number: str) -> bool:
@@ -79,20 +85,18 @@ def customer_faults(line: Any, branches: frozenset[int]) -> list[Found]:
     if not NUMBER.fullmatch(line.number):
         found.append(Found("number", "LINE_KEY_MALFORMED"))
     if line.branch_id not in branches:
-        found.append(Found("branch_id", "LINE_BRANCH_UNKNOWN"))
+        unknown = str(line.branch_id)
+        found.append(Found("branch_id", "LINE_BRANCH_UNKNOWN", detail=unknown))
     if not line.display_name or len(line.display_name) > 100:
         found.append(Found("display_name", "LINE_FIELD_MISSING"))
     if line.mobile and not MOBILE.fullmatch(line.mobile):
         found.append(Found("mobile", "LINE_MOBILE_MALFORMED", warning=True))
     if len(line.id_number) == 18 and not id_number_holds(line.id_number.upper()):
         found.append(Found("id_number", "LINE_ID_NUMBER_MALFORMED", warning=True))
-    if len(line.id_number) > 32 or len(line.home_address) > 200:
-        found.append(
-            Found(
-                "home_address" if len(line.home_address) > 200 else "id_number",
-                "LINE_FIELD_TOO_LONG",
-            )
-        )
+    too_long = ("home_address", 200) if len(line.home_address) > 200 else None
+    if too_long or len(line.id_number) > 32:
+        field, limit = too_long or ("id_number", 32)
+        found.append(Found(field, "LINE_FIELD_TOO_LONG", detail=str(limit)))
     for field in ("birth_day", "risk_expiry_day", "open_day"):
         if not OLDEST_BIRTH <= getattr(line, field) <= LAST_DAY:
             found.append(Found(field, "LINE_DAY_IMPOSSIBLE"))
@@ -139,7 +143,7 @@ def movement_faults(line: Any, snapshot_day: int) -> list[Found]:
     if not OLDEST_BIRTH <= line.day <= snapshot_day:
         found.append(Found("day", "LINE_DAY_IMPOSSIBLE"))
     if len(line.channel) > 20:
-        found.append(Found("channel", "LINE_FIELD_TOO_LONG"))
+        found.append(Found("channel", "LINE_FIELD_TOO_LONG", detail="20"))
     return found + currency_faults(line)
 
 
@@ -233,6 +237,32 @@ def festivals_on(day: date) -> list[str]:
         if here == (month, number):
             found.append(key)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """Why a day is one to think of somebody: kind, festival's key, and years of an anniversary."""
+
+    kind: str
+    festival: str = ""
+    years: int = 0
+
+
+def occasions(people: Iterable[Any], target: date) -> Iterator[tuple[Any, Occasion]]:
+    """Yield everybody with each reason to think of them on *target*; festivals are for those above the first tier."""
+    same, moon = set(same_days(target)), set(same_lunar_days(target))
+    festivals = festivals_on(target)
+    for one in people:
+        if one.birth_date in same:
+            yield one, Occasion("BIRTHDAY")
+        if one.birth_date in moon:
+            yield one, Occasion("BIRTHDAY_LUNAR")
+        if one.open_date in same:
+            years = target.year - one.open_date.year
+            yield one, Occasion("ANNIVERSARY", years=years)
+        if one.tier > 1:
+            for festival in festivals:
+                yield one, Occasion("FESTIVAL", festival)
 
 
 def days_to_tell(day: date, last: date | None, ahead: int) -> list[date]:

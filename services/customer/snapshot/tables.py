@@ -41,7 +41,11 @@ class Import(Row):  # type: ignore[valid-type,misc]
 
 
 class Fault(Row):  # type: ignore[valid-type,misc]
-    """What is wrong with one line; ``value`` is never kept, it may be personal."""
+    """
+    What is wrong with one line.
+
+    The value at fault is not kept, it may be personal; ``detail`` is the branch or the limit that the sentence names.
+    """
 
     __tablename__ = "import_faults"
 
@@ -55,3 +59,4 @@ class Fault(Row):  # type: ignore[valid-type,misc]
     key: Mapped[str] = mapped_column(Text)
     reason: Mapped[str] = mapped_column(Text)
     warning: Mapped[bool] = mapped_column(Boolean)
+    detail: Mapped[str] = mapped_column(Text)

@@ -125,9 +125,9 @@ def checked_to(found: dict[Entity, Outcome]) -> pb.ValidateSnapshotResponse:
 
 
 def fault_to(fault: Any) -> pb.ImportFault:
-    """Return one fault with both its sentences; the value at fault is nowhere."""
+    """Return one fault with both its sentences; of values only a branch or a limit is named."""
     saying = sayings()[fault.reason]
-    facts = {"field": fault.field, "branch": "", "limit": ""}
+    facts = {"field": fault.field, "branch": fault.detail, "limit": fault.detail}
     return pb.ImportFault(
         line_number=fault.line_number,
         entity=int(fault.entity),  # type: ignore[arg-type]

@@ -42,6 +42,14 @@ MISSED = """
     UPDATE contact_plan_items SET state = 6, update_time = $3
     WHERE branch_id = $1 AND plan_id = ANY ($2::uuid[]) AND state = 1 RETURNING reminders"""
 
+LET_GO = """
+    UPDATE contact_plan_items AS i
+    SET state = 5, execution_note = left(concat_ws('；', $3::text, nullif(i.execution_note, '')), 200), update_time = $4
+    FROM contact_plans AS p
+    WHERE i.branch_id = $1 AND i.number = ANY ($2::text[]) AND i.state = 1 AND p.branch_id = $1
+        AND p.plan_id = i.plan_id AND p.state <> 5
+    RETURNING i.plan_id, i.reminders"""
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -373,3 +381,12 @@ async def close_plans(work: Work, branch_id: int, day: date) -> None:
     missed = await work.run(MISSED, branch_id, plans, work.now)
     reminders = [reminder for row in missed for reminder in row.reminders]
     await _reopen(work, branch_id, reminders)
+
+
+async def let_go(
+    work: Work, branch_id: int, numbers: Sequence[str], reason: str
+) -> None:
+    """Take customers out of the plans of one branch that are still open; their reminders call for a contact again."""
+    rows = await work.run(LET_GO, branch_id, list(numbers), reason, work.now)
+    await work.run(TOUCHED, branch_id, [row.plan_id for row in rows], work.now)
+    await _reopen(work, branch_id, [one for row in rows for one in row.reminders])

@@ -1,6 +1,6 @@
 """Commands on opportunities: open, update, advance, win, lose; and let the unfollowed go stale."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 from services.chassis.caller import Caller
 from services.chassis.db import UnitOfWork, Work
 from services.chassis.errors import Invalid, Stale, Unready
+from services.chassis.move import Movable, move
 from services.engagement.opportunity import events, queries, rules
 from services.engagement.opportunity.rules import Source, Stage
 from services.engagement.opportunity.tables import Opportunity
@@ -21,6 +22,11 @@ STALE_TASK = "stale_opportunities"
 STALED = """
     UPDATE opportunities SET stale = true, version = version + 1, update_time = $3
     WHERE branch_id = $1 AND validity_date < $2 AND stage < 10 AND NOT stale"""
+
+
+OF_CUSTOMERS = "SELECT opportunity_id FROM opportunities WHERE branch_id = $1 AND number = ANY ($2::text[])"
+
+MOVABLES = (Movable("opportunities", "opportunity_id"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,3 +223,14 @@ async def _close(work: Work, row: Opportunity, stage: Stage) -> Any:
 async def let_go_stale(work: Work, branch_id: int, day: date) -> None:
     """Mark open opportunities of one branch whose validity has passed by *day*."""
     await work.run(STALED, branch_id, day, work.now)
+
+
+async def take_along(
+    work: Work, numbers: Sequence[str], source: int, target: int
+) -> None:
+    """Move the opportunities of customers, open and closed, from *source* to *target* with them."""
+    rows = await work.run(OF_CUSTOMERS, source, list(numbers))
+    keys = [str(row.opportunity_id) for row in rows]
+    await move(
+        work, MOVABLES, kind="opportunities", keys=keys, source=source, target=target
+    )

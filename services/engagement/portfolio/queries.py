@@ -9,7 +9,9 @@ from services.chassis.db import Work, within
 from services.chassis.errors import NotFound
 from services.engagement.portfolio.tables import Portfolio
 
-FOUND = "SELECT branch_id, number, owner, maintenance_mode FROM portfolio WHERE branch_id = $1 AND number = $2"
+FOUND = """
+    SELECT branch_id, number, owner, maintenance_mode FROM portfolio WHERE branch_id = $1 AND number = $2
+    FOR NO KEY UPDATE"""
 
 
 def joined(table: Any) -> Any:
@@ -24,7 +26,11 @@ def visible(table: Any, caller: Caller) -> Any:
 
 
 async def customer(work: Work, number: str) -> Any:
-    """Return branch, owner and mode of one customer in the caller's sight; refuse NOT_FOUND otherwise."""
+    """
+    Return branch, owner and mode of one customer in the caller's sight, to write about them.
+
+    The customer stays in that branch until the end of the transaction. Refuses NOT_FOUND.
+    """
     branch_id = await work.locate("customers", number, "客户")
     rows = await work.run(FOUND, branch_id, number)
     if not rows or (work.caller.own_only and rows[0].owner != work.caller.key):

@@ -14,7 +14,9 @@ class Portfolio(Row):  # type: ignore[valid-type,misc]
     """
     One customer in somebody's portfolio, or in nobody's (``owner`` empty).
 
-    ``ownership_version`` is allocation's count; what is not above it is dropped. Amounts are minor units.
+    ``ownership_version`` is allocation's count, ``move_version`` the customer service's of moves; what is not above
+    them is dropped. ``told_owner`` is whom allocation last named, for the branch ``told_branch``; who looks after the
+    customer, the ``owner``, is that one as long as the customer is in that branch. Amounts are minor units.
     """
 
     __tablename__ = "portfolio"
@@ -31,3 +33,6 @@ class Portfolio(Row):  # type: ignore[valid-type,misc]
     next_contact_on: Mapped[date | None] = mapped_column(Date)
     last_contact_time: Mapped[datetime | None] = mapped_column(Moment)
     update_time: Mapped[datetime] = mapped_column(Moment)
+    move_version: Mapped[int] = mapped_column(BigInteger, default=0)
+    told_owner: Mapped[str] = mapped_column(Text, default="")
+    told_branch: Mapped[int] = mapped_column(Integer, default=0)

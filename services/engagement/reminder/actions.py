@@ -9,6 +9,7 @@ from uuid_utils.compat import uuid7
 from services.chassis.caller import Caller
 from services.chassis.db import UnitOfWork, Work
 from services.chassis.errors import Stale, Unready
+from services.chassis.move import Movable
 from services.engagement.reminder import queries
 from services.engagement.reminder.rules import SORTS, UNSETTLED, Fact, State, end_of
 
@@ -25,6 +26,14 @@ MARKED = """
     UPDATE reminders SET state = $3, update_time = $4, version = version + 1
     WHERE branch_id = $1 AND reminder_id = ANY ($2::uuid[]) AND state = ANY ($5::smallint[])
     RETURNING reminder_id, number"""
+TIDINGS_DROPPED = """
+    UPDATE reminders AS r SET state = 4, dismiss_reason = $3, update_time = $4, version = r.version + 1
+    FROM portfolio AS p
+    WHERE r.branch_id = $1 AND r.number = ANY ($2::text[]) AND r.kind = 20 AND r.state IN (1, 2)
+        AND p.branch_id = $1 AND p.number = r.number AND (p.owner = '' OR r.fact_key <> p.ownership_version::text)"""
+
+MOVABLES = (Movable("reminders", "number"),)
+"""Reminders are about the customer, whoever looks after them: all go along."""
 
 
 async def remind(work: Work, branch_id: int, facts: Sequence[Fact]) -> int:
@@ -66,6 +75,13 @@ async def mark(
     return await work.run(
         MARKED, branch_id, list(reminders), state, work.now, [int(one) for one in only]
     )
+
+
+async def drop_tidings(
+    work: Work, branch_id: int, numbers: Sequence[str], reason: str
+) -> None:
+    """Dismiss what told somebody that customers are theirs, where they are not any more."""
+    await work.run(TIDINGS_DROPPED, branch_id, list(numbers), reason, work.now)
 
 
 async def dismiss(

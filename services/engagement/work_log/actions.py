@@ -12,6 +12,7 @@ from services.chassis.caller import Caller
 from services.chassis.clock import day_of
 from services.chassis.db import UnitOfWork, Work
 from services.chassis.errors import Invalid, Unready
+from services.chassis.move import Movable
 from services.engagement.contact_plan.actions import carry_out
 from services.engagement.contact_plan.rules import ItemState
 from services.engagement.contact_plan.tables import ContactPlanItem
@@ -19,7 +20,7 @@ from services.engagement.opportunity import actions as opportunities
 from services.engagement.opportunity.actions import Finding, Step
 from services.engagement.opportunity.queries import shown as shown_opportunity
 from services.engagement.opportunity.tables import Opportunity
-from services.engagement.portfolio.actions import Contacted, learn_contacts
+from services.engagement.portfolio.actions import Contacted, homes_of, learn_contacts
 from services.engagement.portfolio.queries import customer
 from services.engagement.reminder import actions as reminders
 from services.engagement.reminder.rules import State as ReminderState
@@ -33,6 +34,9 @@ BATCHED = """
     FROM unnest($7::uuid[], $8::text[], $9::timestamptz[]) AS line (work_log_id, number, contact_time)
     ON CONFLICT (branch_id, batch_id, number) WHERE batch_id IS NOT NULL DO NOTHING
     RETURNING work_log_id, number, staff, contact_time, channel, result, event_type, batch_id"""
+
+MOVABLES = (Movable("work_logs", "number"),)
+"""The log is the customer's history: all of it goes along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,24 +198,45 @@ class BatchContacts:
 async def record_batch(
     uow: UnitOfWork, caller: Caller, *, batch: BatchContacts
 ) -> tuple[int, int]:
-    """Record whom a batch reached; return how many entries were written, and how many were there already."""
-    branch_id = batch.branch_id
+    """
+    Record whom a batch reached, each in the branch where they are now; the caller must see the whole bank.
+
+    Returns how many entries were written, and how many were there already.
+    """
+    written = 0
     async with uow(caller) as work:
-        rows = await work.run(
-            BATCHED,
-            branch_id,
-            batch.staff,
-            batch.event_type,
-            batch.template,
-            batch.batch_id,
-            work.now,
-            [uuid7() for _ in batch.contacts],
-            [number for number, _ in batch.contacts],
-            [moment for _, moment in batch.contacts],
-        )
-        learned = [Contacted(row.number, row.contact_time) for row in rows]
-        await learn_contacts(work, branch_id, learned)
-        if rows:
-            work.publish(events.contacts_recorded(rows), branch_id=branch_id)
-        work.note(f"batches/{batch.batch_id}", branch_id=branch_id, recorded=len(rows))
-    return len(rows), len(batch.contacts) - len(rows)
+        numbers = {number for number, _ in batch.contacts}
+        homes = await homes_of(work, batch.branch_id, numbers)
+        for home in sorted(set(homes.values())):
+            contacts = [one for one in batch.contacts if homes[one[0]] == home]
+            rows = await _record_in(work, home, batch, contacts)
+            written += len(rows)
+        where = f"batches/{batch.batch_id}"
+        work.note(where, branch_id=batch.branch_id, recorded=written)
+    return written, len(batch.contacts) - written
+
+
+async def _record_in(
+    work: Work,
+    branch_id: int,
+    batch: BatchContacts,
+    contacts: Sequence[tuple[str, datetime]],
+) -> list[Any]:
+    """Record whom a batch reached in one branch; return the entries that are new."""
+    rows = await work.run(
+        BATCHED,
+        branch_id,
+        batch.staff,
+        batch.event_type,
+        batch.template,
+        batch.batch_id,
+        work.now,
+        [uuid7() for _ in contacts],
+        [number for number, _ in contacts],
+        [moment for _, moment in contacts],
+    )
+    learned = [Contacted(row.number, row.contact_time) for row in rows]
+    await learn_contacts(work, branch_id, learned)
+    if rows:
+        work.publish(events.contacts_recorded(rows), branch_id=branch_id)
+    return rows

@@ -1,12 +1,15 @@
 """
 Detection: what a day's figures and the calendar say about customers, found set-based, next to the data.
 
+The first figures of a customer are compared with nothing, so they tell neither a crossing nor a rise or fall; a
+single large movement is told whenever it comes, for it needs no figure before it.
+
 Each run covers one branch and one day and is entered in ``due_runs`` in its own transaction, so a day is told once,
 whoever asks and however often. A day's moves come from the snapshot of that day; dates from the calendar.
 """
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from services.chassis.db import Work
@@ -49,12 +52,15 @@ CROSSED = f"""
     WITH moved AS MATERIALIZED (
         SELECT number, tier, {TIER_BEFORE} AS previous_tier, greatest(card_category, 1) AS card, card_category,
             financial_assets, currency
-        FROM customers WHERE branch_id = $1 AND snapshot_date = $2 AND tier <> {TIER_BEFORE})
+        FROM customers
+        WHERE branch_id = $1 AND snapshot_date = $2 AND before_financial_assets IS NOT NULL
+            AND tier <> {TIER_BEFORE})
     SELECT m.*, k.kind FROM moved m CROSS JOIN LATERAL (VALUES
         ('STANDARD_MET_WITHOUT_CARD', tier > card AND previous_tier <= card),
         ('CARD_BELOW_STANDARD', card > tier AND card <= previous_tier),
         ('BECAME_VIP', tier > 1 AND previous_tier = 1)) AS k (kind, crossed)
     WHERE k.crossed ORDER BY m.number, k.kind"""
+"""Whoever had no figures before crosses nothing: where they stood until now is not known."""
 
 
 async def detect_moves(work: Work, branch_id: int, day: date) -> int:
@@ -105,6 +111,40 @@ async def detect_dates(work: Work, branch_id: int, day: date) -> int:
     ):
         coming += await _on(work, branch_id, target)
     work.publish(*events.dates_coming(coming, day), branch_id=branch_id)
+    return len(maturing) + len(coming)
+
+
+LAST_DATES = """
+    SELECT run_date AS day, done_time FROM due_runs WHERE branch_id = $1 AND task = $2 ORDER BY run_date DESC LIMIT 1"""
+FRESH = """
+    SELECT number, tier, birth_date, open_date FROM customers WHERE branch_id = $1 AND create_time >= $2
+    ORDER BY number"""
+
+
+async def detect_newcomers(work: Work, branch_id: int, since: datetime) -> int:
+    """
+    Publish what earlier runs would have told, had they known customers and holdings that came in from *since* on.
+
+    Maturities are told of every holding, dates of fresh customers alone; return how many lines. Before the first run
+    of all there is nothing to make up for.
+    """
+    last = await work.run(LAST_DATES, branch_id, DATES)
+    if not last:
+        return 0
+    ahead = await work.parameter("maturity_days_ahead", branch_id)
+    until = work.today + timedelta(days=ahead)
+    maturing = await work.run(MATURING, branch_id, work.today, until)
+    work.publish(*events.holdings_maturing(maturing, work.today), branch_id=branch_id)
+    fresh = await work.run(FRESH, branch_id, max(since, last[0].done_time))
+    ahead = await work.parameter("birthday_days_ahead", branch_id)
+    told = (last[0].day + timedelta(days=ahead) - work.today).days
+    targets = [work.today + timedelta(days=number) for number in range(told + 1)]
+    coming = [
+        (row, one.kind, target, one.festival, one.years)
+        for target in targets
+        for row, one in rules.occasions(fresh, target)
+    ]
+    work.publish(*events.dates_coming(coming, work.today), branch_id=branch_id)
     return len(maturing) + len(coming)
 
 

@@ -17,7 +17,7 @@ class Batch(NamedTuple):
 
 
 class LineFault(NamedTuple):
-    """What is wrong with one line, by its number within the entity."""
+    """What is wrong with one line, by its number within the entity; ``detail`` goes into its sentence."""
 
     entity: Entity
     line_number: int
@@ -25,6 +25,7 @@ class LineFault(NamedTuple):
     field: str
     reason: str
     warning: bool
+    detail: str
 
 
 @dataclass(slots=True)

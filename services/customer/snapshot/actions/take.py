@@ -7,7 +7,7 @@ longer the taker, and can write nothing more.
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +21,10 @@ from services.chassis.errors import Invalid, Refusal, Stale, Unready
 from services.chassis.vault import Vault
 from services.customer.snapshot import queries
 from services.customer.snapshot.actions import customers, figures, products
-from services.customer.snapshot.actions.detection import detect_moves
+from services.customer.snapshot.actions.detection import (
+    detect_moves,
+    detect_newcomers,
+)
 from services.customer.snapshot.actions.lines import Batch, Outcome
 from services.customer.snapshot.rules import Entity, State
 from services.customer.snapshot.tables import Fault, Import
@@ -69,6 +72,7 @@ class Taking:
     import_id: UUID
     taker: UUID
     last_chunk: int
+    since: datetime
     counts: dict[int, dict[str, int]]
     chunk: int = 0
     entity: int = 0
@@ -121,6 +125,7 @@ async def begin(
         found.import_id,
         found.taker,
         found.last_chunk,
+        found.create_time,
         counts,
     )
 
@@ -297,18 +302,19 @@ def check_totals(taking: Taking) -> None:
 
 
 TOUCHED = """
-    SELECT DISTINCT branch_id FROM customers WHERE snapshot_date = $1
+    SELECT DISTINCT branch_id FROM customers WHERE snapshot_date = $1 OR create_time >= $2
     UNION SELECT DISTINCT branch_id FROM movements WHERE snapshot_date = $1 ORDER BY 1"""
 
 
 async def apply(taking: Taking) -> None:
-    """Work out, branch by branch, what the day's figures mean."""
+    """Work out, branch by branch, what the day's figures mean, and what is due for whoever is new."""
     day = taking.header.day
     async with taking.bulk.read(taking.caller) as work:
-        touched = [row.branch_id for row in await work.run(TOUCHED, day)]
+        touched = [row.branch_id for row in await work.run(TOUCHED, day, taking.since)]
     for branch_id in touched:
         async with taking.bulk(taking.caller.in_branch(branch_id)) as work:
             await detect_moves(work, branch_id, day)
+            await detect_newcomers(work, branch_id, taking.since)
 
 
 async def _set_state(taking: Taking, state: State, reason: str = "") -> Import:
