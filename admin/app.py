@@ -48,6 +48,8 @@ ONE_YEAR = "public, max-age=31536000, immutable"
 
 log = logging.getLogger("guanhu.portal")
 
+SEARCH = "guanhu.customer.v1.CustomerService.SearchCustomers"
+
 Views = Callable[[Channels], Iterable[BaseView]]
 
 
@@ -174,8 +176,8 @@ def _words(app: Flask, door: Door) -> None:
         return get_flashed_messages(with_categories=True)  # type: ignore[return-value]
 
     def customer_search() -> str | None:
-        page = "customers.index_view"
-        return url_for(page) if page in app.view_functions else None
+        page = "customers.seek"
+        return url_for(page) if page in app.view_functions and may(SEARCH) else None
 
     @app.context_processor
     def words() -> dict[str, Any]:

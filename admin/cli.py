@@ -1,37 +1,34 @@
 """The ``guanhu`` command: the same contracts as the portal's, for terminals and schedulers."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 from uuid import uuid4
 
 import grpc
 import typer
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 from guanhu.customer.v1 import snapshot_pb2 as pb
 from guanhu.customer.v1.snapshot_pb2_grpc import SnapshotServiceStub
-from guanhu.identity.v1 import identity_pb2
-from guanhu.identity.v1.identity_pb2_grpc import IdentityServiceStub
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
+from admin.commands import audit, events, keys
+from admin.commands.terminal import (
+    UndoneError,
+    account_token,
+    channel_to,
+    err,
+    out,
+    progress_of,
+    sentence,
+    stop,
+)
 from admin.folders import Contents, Folder, UnreadableError, header_of
-from admin.settings import PortalSettings, read_settings
+from admin.settings import read_settings
 
-REFUSED, LEFT_OUT = 1, 3
-"""How the command ends besides 0: nothing was done, or some lines were left out."""
+LEFT_OUT = 3
+"""How an import ends when some lines were left out; 1 means that nothing was done."""
 
 TRIES = 5
 """How often a broken stream is taken up again; what is stored is passed over."""
@@ -40,66 +37,19 @@ SHOWN_FAULTS = 20
 STREAM_SECONDS = 6 * 3600
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Guanhu, from a terminal."
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Guanhu, from a terminal.",
 )
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+app.add_typer(audit.app, name="audit")
+app.add_typer(events.app, name="events")
+app.add_typer(keys.app, name="keys")
 
 
 @app.callback()
 def guanhu() -> None:
     """Look after the bank's customers from a terminal."""
-
-
-def stop(text: str) -> NoReturn:
-    """Say one sentence and end as refused."""
-    err.print(text, markup=False, soft_wrap=True)
-    raise typer.Exit(REFUSED)
-
-
-def channel_to(settings: PortalSettings, service: str) -> grpc.Channel:
-    """Return a channel to *service*, with certificates where they are configured."""
-    address = settings.address(service)
-    target = f"ipv4:{address}" if "," in address else address
-    options = [("grpc.enable_http_proxy", 0)]
-    if not (settings.tls_certificate and settings.tls_key and settings.tls_authority):
-        return grpc.insecure_channel(target, options=options)
-    credentials = grpc.ssl_channel_credentials(
-        settings.tls_authority.read_bytes(),
-        settings.tls_key.read_bytes(),
-        settings.tls_certificate.read_bytes(),
-    )
-    return grpc.secure_channel(target, credentials, options=options)
-
-
-def in_chinese() -> bool:
-    """Say whether the terminal's language is Chinese."""
-    told = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
-    return next(filter(None, told), "").startswith("zh")
-
-
-def sentence(error: grpc.RpcError) -> str:
-    """Return a refusal's own sentence, in Chinese where the terminal is."""
-    status = rpc_status.from_call(error)
-    for packed in status.details if status and in_chinese() else ():
-        found = error_details_pb2.LocalizedMessage()
-        if packed.Unpack(found) and found.locale == "zh-CN":
-            return str(found.message)
-    return str(error.details() or error.code().name)
-
-
-def token_of(settings: PortalSettings, account: str) -> str:
-    """Return a token for *account*, whose secret lies in the folder of secrets; ends with a sentence when refused."""
-    try:
-        secret = settings.secret(f"account-{account}")
-    except OSError as error:
-        stop(f"The secret of the account {account} cannot be read: {error}")
-    stub = IdentityServiceStub(channel_to(settings, "allocation"))
-    request = identity_pb2.IssueAccountTokenRequest(account=account, secret=secret)
-    try:
-        return str(stub.IssueAccountToken(request, timeout=10).token)
-    except grpc.RpcError as error:
-        stop(f"The account {account} was not let in: {sentence(error)}")
 
 
 def parts(
@@ -222,20 +172,6 @@ AccountOption = Annotated[
 ]
 
 
-@contextmanager
-def progress_of(said: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar from 0 to *total* while something goes on; yields what moves it."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err, transient=True) as progress:
-        task = progress.add_task(said, total=total)
-        yield lambda gone: progress.update(task, completed=gone)
-
-
 @app.command("import")
 def import_folder(
     folder: FolderArgument,
@@ -260,7 +196,11 @@ def import_folder(
     stub = SnapshotServiceStub(channel_to(settings, "customer"))
 
     def pairs() -> list[tuple[str, str]]:
-        return [("authorization", f"Bearer {token_of(settings, account)}")]
+        try:
+            token = account_token(settings, account)
+        except UndoneError as error:
+            stop(str(error))
+        return [("authorization", f"Bearer {token}")]
 
     act = sending.check if dry_run else sending.bring
     said = "checking" if dry_run else "importing"

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from flask import abort, flash, g, request
+from flask import abort, flash, g, redirect, request
 from flask_admin import expose
 from flask_admin.model import BaseModelView
 from flask_admin.model.filters import BaseFilter
 from flask_babel import gettext as _
 from google.type import date_pb2
 
-from admin import formats, sayings
+from admin import formats, sayings, searches
 from admin.fields import plain
 from admin.seals import seal, unseal
 
@@ -23,6 +23,9 @@ FARTHEST = 100_000
 """Lists are not paged beyond this; services count no further either."""
 
 QUERY_LENGTH = 64
+
+KEPT_ARGUMENTS = ("tab", "sort", "desc", "page_size")
+"""What stays in the address of a list when something else is searched for in it."""
 
 Rows = Sequence[Any]
 
@@ -108,6 +111,8 @@ class Listing(BaseModelView):  # type: ignore[misc]
     """Turns Flask-Admin's page, sort, search and filters into a List request."""
 
     search_hint: object = ""
+    search_private = False
+    """Whether what is searched for may be a personal value: it is posted then, and addresses hold a key to it."""
     segments: tuple[Segment, ...] = ()
 
     def list_page(
@@ -129,6 +134,30 @@ class Listing(BaseModelView):  # type: ignore[misc]
     def search_placeholder(self) -> str:
         """Return what can be searched for."""
         return str(self.search_hint)
+
+    def sought(self, search: str | None) -> str:
+        """Return what is searched for, given what the address says about it."""
+        asked = (search or "").strip()
+        if asked and self.search_private:
+            found = searches.recall(asked)
+            if found is None:
+                flash(_("This search has ended; search again."), "warning")
+            asked = found or ""
+        return asked[:QUERY_LENGTH]
+
+    @expose("/find/", methods=("POST",))
+    def find(self) -> Any:
+        """Take what is searched for out of a form, keep it, and show the list under an address without it."""
+        if not self.search_private:
+            abort(404)
+        query = request.form.get("search", "").strip()[:QUERY_LENGTH]
+        kept = {
+            name: value
+            for name, value in request.form.items()
+            if value and (name in KEPT_ARGUMENTS or name.startswith("flt"))
+        }
+        key = searches.keep(query) if query else None
+        return redirect(self.get_url(".index_view", search=key, **kept), 303)
 
     def get_filter_arg(self, index: int, flt: RemoteFilter) -> str:
         """Return the filter's name in addresses: the field's, which stays when filters are added or renamed."""
@@ -213,13 +242,14 @@ class Listing(BaseModelView):  # type: ignore[misc]
         field, down = self.order(sort_field, descending=bool(sort_desc))
         column = self._sortable_columns.get(field, field)
         fields = self.fields_asked(filters)
-        query = (search or "").strip()[:QUERY_LENGTH]
+        query = self.sought(search)
         told = self._template_args
         told["order"], told["segment"], told["selection"] = (
             (field, down),
             self.segment(),
             "",
         )
+        told["sought"] = query
         try:
             found = self.list_page(
                 page_size=size,

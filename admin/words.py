@@ -102,6 +102,36 @@ STAGE = {
     10: _l("Won"),
     11: _l("Lost"),
 }
+REMINDER_STATE = {
+    1: _l("To be contacted"),
+    2: _l("In a plan"),
+    3: _l("Done"),
+    4: _l("Dismissed"),
+}
+CATEGORY = {
+    1: _l("Risk"),
+    2: _l("Chance"),
+    3: _l("Information"),
+    4: _l("Task"),
+    5: _l("Funds"),
+    6: _l("Approval"),
+}
+FAMILY = {1: _l("Wealth"), 2: _l("Channels"), 3: _l("Deposits and others")}
+BAND = {1: _l("High end"), 2: _l("Middle"), 3: _l("Low end")}
+ACT = {
+    1: _l("Asked not to be disturbed"),
+    2: _l("Lifted the request"),
+    3: _l("Agreed"),
+    4: _l("Took the agreement back"),
+}
+ACT_TONES = {1: "warn", 3: "good", 4: "warn"}
+EVIDENCE = {
+    1: _l("Signed form"),
+    2: _l("Ticked online"),
+    3: _l("Recorded call"),
+    4: _l("Message received"),
+    5: _l("Told to staff"),
+}
 PURPOSE = {1: _l("Service"), 2: _l("Care"), 3: _l("Marketing")}
 BATCH = {
     1: _l("Planned"),

@@ -162,6 +162,7 @@
 
   window.addEventListener("pageshow", () => {
     all("[data-prune] :disabled").forEach((field) => { field.disabled = false; });
+    all("[data-busy]").forEach((form) => { delete form.dataset.busy; });
     showTicks();
   });
 
@@ -234,6 +235,12 @@
     }
   };
   if (job) poll();
+
+  // Values shown in full for a short while only.
+
+  all("[data-fade]").forEach((value) => {
+    setTimeout(() => { value.textContent = "••••"; }, Number(value.dataset.fade) * 1000);
+  });
 
   // Dialogs that the server wants open, and pages that come up again by themselves.
 

@@ -162,7 +162,7 @@ class BatchView(RemoteView):
         """Return one batch."""
         return self._stub.GetBatch(pb.GetBatchRequest(name=name))
 
-    @expose("/new/", methods=("GET", "POST"))
+    @expose("/plan/", methods=("GET", "POST"))
     def plan(self) -> Any:
         """Let the person choose a template and groups; plan the batch of what was chosen and show the question."""
         return self._plan_it() if request.method == "POST" else self._choice()

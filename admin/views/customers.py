@@ -9,36 +9,34 @@ from flask import flash, redirect, request
 from flask_admin import expose
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from guanhu.customer.v1 import consent_pb2, consent_pb2_grpc, customer_pb2_grpc
 from guanhu.customer.v1 import customer_pb2 as pb
-from guanhu.customer.v1 import customer_pb2_grpc
-from guanhu.engagement.v1 import (
-    opportunity_pb2,
-    opportunity_pb2_grpc,
-    reminder_pb2,
-    reminder_pb2_grpc,
-    work_log_pb2,
-    work_log_pb2_grpc,
-)
 from markupsafe import Markup
 from wtforms import DateField, SelectField, StringField, TextAreaField
 from wtforms.fields import SelectChoice
 from wtforms.validators import Length, Optional
 
-from admin import formats, sayings, words
+from admin import formats, sayings, searches, words
 from admin.channels import Channels
 from admin.forms import Form
+from admin.listing import QUERY_LENGTH
 from admin.people import People
+from admin.portrait import Portrait, assets_chart
 from admin.remote import Page, RemoteFilter, RemoteView, Segment
 from admin.rights import may
 
 SERVICE = "guanhu.customer.v1.CustomerService"
-ENGAGEMENT = "guanhu.engagement.v1"
+LIST, SEARCH = f"{SERVICE}.ListCustomers", f"{SERVICE}.SearchCustomers"
+CONSENT = "guanhu.customer.v1.ConsentService.SetDoNotDisturb"
+
+SHORTEST = 2
+"""Characters that a search needs at least."""
+
+SEARCH_ORDERS = ("number", "financial_assets")
+"""What the answer of a search can be sorted by."""
 
 EXACT = re.compile(r"\d{4}|(?:\+?86)?1[3-9]\d{9}")
 """What is searched for as a number of a telephone, whole or its last four digits."""
-
-BELOW = 20
-"""Reminders, opportunities and contacts that a customer's page shows of each."""
 
 
 class SheetForm(Form):
@@ -109,14 +107,18 @@ class CustomerView(RemoteView):
     """Customers in the person's sight."""
 
     asks: ClassVar[Mapping[str, str]] = {
-        "": f"{SERVICE}.ListCustomers",
-        "index_view": f"{SERVICE}.ListCustomers",
+        "": SEARCH,
+        "index_view": SEARCH,
+        "find": SEARCH,
+        "seek": SEARCH,
         "details_view": f"{SERVICE}.GetCustomer",
         "peek_view": f"{SERVICE}.GetCustomer",
         "edit_view": f"{SERVICE}.UpdateCustomer",
         "reveal": f"{SERVICE}.RevealCustomerField",
+        "disturb": CONSENT,
     }
     can_edit = True
+    search_private = True
     details_template = "portal/customer.html"
     column_list = (
         "display_name",
@@ -200,17 +202,8 @@ class CustomerView(RemoteView):
     def __init__(self, channels: Channels, people: People) -> None:
         """Show customers with the names that *people* knows."""
         self._stub = channels.stub("customer", customer_pb2_grpc.CustomerServiceStub)
-        self._below = {
-            "reminders": channels.stub(
-                "engagement", reminder_pb2_grpc.ReminderServiceStub
-            ),
-            "opportunities": channels.stub(
-                "engagement", opportunity_pb2_grpc.OpportunityServiceStub
-            ),
-            "work_logs": channels.stub(
-                "engagement", work_log_pb2_grpc.WorkLogServiceStub
-            ),
-        }
+        self._consents = channels.stub("customer", consent_pb2_grpc.ConsentServiceStub)
+        self._portrait = Portrait(channels)
         self._people = people
         self.title = _l("Customers")
         self.column_formatters = written(people)
@@ -232,11 +225,19 @@ class CustomerView(RemoteView):
         query: str,
         fields: Mapping[str, Any],
     ) -> Page:
-        """Return a page of customers; numbers of telephones are searched for by their index."""
-        if EXACT.fullmatch(query):
-            found = self._stub.SearchCustomers(
-                pb.SearchCustomersRequest(query=query, page_size=page_size, skip=skip)
+        """Return a page of customers; telephones are searched for by their index, and some posts may only search."""
+        if not query and not may(LIST):
+            return Page([], 0)
+        if EXACT.fullmatch(query) or not may(LIST):
+            asked = pb.SearchCustomersRequest(
+                query=query,
+                page_size=page_size,
+                skip=skip,
+                order_by=order_by
+                if order_by.split(" ", maxsplit=1)[0] in SEARCH_ORDERS
+                else "",
             )
+            found = self._stub.SearchCustomers(asked)
         else:
             found = self._stub.ListCustomers(
                 pb.ListCustomersRequest(
@@ -248,6 +249,28 @@ class CustomerView(RemoteView):
                 )
             )
         return Page(found.customers, found.total_size)
+
+    @expose("/seek/", methods=("POST",))
+    def seek(self) -> Any:
+        """Search from the top of any page: one customer is opened at once, several are listed."""
+        query = request.form.get("search", "").strip()[:QUERY_LENGTH]
+        if len(query) < SHORTEST:
+            flash(_("Search with at least two characters."), "warning")
+            return redirect(self.get_url(".index_view"), 303)
+        try:
+            found = self._stub.SearchCustomers(
+                pb.SearchCustomersRequest(query=query, page_size=SHORTEST)
+            )
+        except grpc.RpcError as error:
+            if error.code() != grpc.StatusCode.INVALID_ARGUMENT:
+                raise
+            flash(sayings.sentence(error), "danger")
+            return redirect(self.get_url(".index_view"), 303)
+        if found.total_size == 1:
+            name = found.customers[0].name
+            return redirect(self.get_url(".details_view", id=name), 303)
+        key = searches.keep(query)
+        return redirect(self.get_url(".index_view", search=key), 303)
 
     def fetch(self, name: str) -> pb.Customer:
         """Return one customer."""
@@ -274,9 +297,15 @@ class CustomerView(RemoteView):
         return self._page(self.fetch(name))
 
     def _page(self, customer: pb.Customer, **more: Any) -> str:
+        parts = self._portrait.of(customer.name)
+        chart = assets_chart(
+            parts.get("positions"), str(_("Financial assets of thirteen months"))
+        )
         return self.render(
             self.details_template,
             model=customer,
+            parts=parts,
+            chart=chart,
             details_columns=self._details_columns,
             get_value=self.get_detail_value,
             return_url=self.get_url(".index_view"),
@@ -284,37 +313,9 @@ class CustomerView(RemoteView):
             staff_name=self._people.staff_name,
             cents=formats.cents_of,
             may_reveal=may(self.asks["reveal"]),
-            **self._told(customer.name),
+            may_disturb=may(CONSENT),
             **more,
         )
-
-    def _told(self, customer: str) -> dict[str, Any]:
-        """Return reminders, opportunities and contacts; a part whose service is away says so by being None."""
-        asked = {
-            "reminders": (
-                "ReminderService.ListReminders",
-                reminder_pb2.ListRemindersRequest,
-            ),
-            "opportunities": (
-                "OpportunityService.ListOpportunities",
-                opportunity_pb2.ListOpportunitiesRequest,
-            ),
-            "work_logs": (
-                "WorkLogService.ListWorkLogs",
-                work_log_pb2.ListWorkLogsRequest,
-            ),
-        }
-        found: dict[str, Any] = {}
-        for key, (rpc, kind) in asked.items():
-            found[key] = []
-            if may(f"{ENGAGEMENT}.{rpc}"):
-                call = getattr(self._below[key], rpc.partition(".")[2])
-                try:
-                    answer = call(kind(customer=customer, page_size=BELOW))
-                    found[key] = getattr(answer, key)
-                except grpc.RpcError:
-                    found[key] = None
-        return found
 
     @expose("/reveal/", methods=("POST",))
     def reveal(self) -> Any:
@@ -337,3 +338,33 @@ class CustomerView(RemoteView):
         return self._page(
             customer, revealed={field: answer.value}, left=answer.remaining_count
         )
+
+    @expose("/disturb/", methods=("POST",))
+    def disturb(self) -> Any:
+        """Note that the customer asks not to be disturbed, or lift it on proof."""
+        form = request.form
+        name, wanted = form.get("id", ""), form.get("quiet") == "1"
+        evidence = None
+        if not wanted:
+            evidence = consent_pb2.Evidence(
+                kind=form.get("kind", 0, type=int),
+                reference=form.get("reference", "").strip(),
+            )
+        told = consent_pb2.SetDoNotDisturbRequest(
+            customer=name,
+            do_not_disturb=wanted,
+            evidence=evidence,
+            request_id=form.get("nonce", ""),
+        )
+        try:
+            self._consents.SetDoNotDisturb(told)
+        except grpc.RpcError as error:
+            flash(sayings.sentence(error), "danger")
+        else:
+            flash(
+                _("Noted: not to be disturbed.")
+                if wanted
+                else _("The request not to be disturbed was lifted."),
+                "success",
+            )
+        return redirect(self.get_url(".details_view", id=name), 303)

@@ -9,6 +9,8 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -32,9 +34,14 @@ from deploy.demo.history import store_history
 from deploy.demo.snapshots import write_folder
 from deploy.demo.speaking import Demo, Line, Speaker, at_once, request_id
 from deploy.first import FirstOperator, let_in
+from deploy.processes import Fleet, is_taken, rows
 from services.chassis.clock import day_of, system_clock
 
 SOURCE = ACCOUNT = "core-banking"
+
+TERMINAL = {"auditor": "AUDITOR", "operator": "OPERATOR"}
+"""The accounts that the ``guanhu`` command asks with unless it is told another, and the role of each."""
+
 WAIT_SECONDS = 30
 IMPORT_SECONDS = 120
 
@@ -42,6 +49,7 @@ STEPS = (
     ("customer", "guanhu.customer.v1.ConsentService", ties.note_wishes),
     ("allocation", "guanhu.allocation.v1.OwnershipService", ties.assign),
     ("customer", "guanhu.customer.v1.GroupService", ties.make_groups),
+    ("messaging", "guanhu.messaging.v1.TemplateService", ties.make_templates),
 )
 """What comes after the customers, and whose contract it needs; a service that does not offer it is passed over."""
 
@@ -88,19 +96,39 @@ def load_bank(
         )
         past = asyncio.run(store_history(told["GUANHU_CUSTOMER_BULK_DSN"], bank))
         say(f"{past} positions of the months before")
-        for service, contract, step in STEPS:
-            if serves(line, service, contract):
-                step(demo)
+        with running("messaging", told, state / "logs", say):
+            for service, contract, step in STEPS:
+                if serves(line, service, contract):
+                    step(demo)
     finally:
         line.close()
     return shown(bank, password)
 
 
+@contextmanager
+def running(
+    name: str, told: Mapping[str, str], logs: Path, say: Callable[[str], None]
+) -> Iterator[None]:
+    """Run the service *name*, without its worker, while steps need it; one that runs already is left alone."""
+    absent = [
+        replace(row, run=[part for part in row.run if part != "--work"])
+        for row in rows(told)
+        if row.name == name and not is_taken(row.host, row.port)
+    ]
+    fleet = Fleet(told, logs, say)
+    try:
+        fleet.start(absent)
+        yield
+    finally:
+        fleet.stop()
+
+
 def serves(line: Line, service: str, contract: str) -> bool:
     """Say whether *service* offers *contract* now."""
     request = health_pb2.HealthCheckRequest(service=contract)
+    stub = health_pb2_grpc.HealthStub(line.to(service))
     try:
-        health_pb2_grpc.HealthStub(line.to(service)).Check(request, timeout=5)
+        stub.Check(request, timeout=5, wait_for_ready=True)
     except grpc.RpcError as error:
         if error.code() == grpc.StatusCode.NOT_FOUND:
             return False
@@ -111,12 +139,12 @@ def serves(line: Line, service: str, contract: str) -> bool:
 def let_first_in(
     demo: Demo, told: Mapping[str, str], keep: Path, password: str
 ) -> Speaker:
-    """Make the first operator with a password for once, change it as anybody would, and return the operator."""
+    """Make the accounts and the first operator, whose password is changed as anybody would; return the operator."""
     member = next(one for one in demo.bank.staff if one.post == "OPERATOR")
     first = FirstOperator(member.staff_id, member.display_name, member.branch_id)
     once = secrets.token_urlsafe(12)
-    account = secret(keep, f"account-{ACCOUNT}", 24)
     dsn = told["GUANHU_ALLOCATION_DSN"]
+    account = secret(keep, f"account-{ACCOUNT}", 24)
     if asyncio.run(let_in(dsn, first, once, account=ACCOUNT, secret=account)):
         change = identity_pb2.SetPasswordRequest(
             old_password=once,
@@ -125,6 +153,9 @@ def let_first_in(
         )
         speaker = Speaker(demo.line, member.staff_id, once)
         speaker.call("allocation", IdentityServiceStub, "SetPassword", change)
+    for name, role in TERMINAL.items():
+        account = secret(keep, f"account-{name}", 24)
+        asyncio.run(let_in(dsn, first, once, account=name, secret=account, role=role))
     return Speaker(demo.line, member.staff_id, password)
 
 

@@ -1,4 +1,4 @@
-"""What ties the demonstration bank together after its customers are in: wishes, owners, groups."""
+"""What ties the demonstration bank together after its customers are in: wishes, owners, groups, templates."""
 
 import time
 
@@ -9,8 +9,10 @@ from guanhu.customer.v1 import customer_pb2 as customer
 from guanhu.customer.v1 import group_pb2 as group
 from guanhu.customer.v1.consent_pb2_grpc import ConsentServiceStub
 from guanhu.customer.v1.group_pb2_grpc import GroupServiceStub
+from guanhu.messaging.v1 import template_pb2 as template
+from guanhu.messaging.v1.template_pb2_grpc import TemplateServiceStub
 
-from deploy.demo import choices
+from deploy.demo import choices, words
 from deploy.demo.speaking import Demo, at_once, request_id
 
 BATCH = 500
@@ -126,3 +128,41 @@ def make_groups(demo: Demo) -> None:
             )
             manager.call("customer", GroupServiceStub, "AddMembers", request)
     demo.say(f"{len(found)} groups have members")
+
+
+def make_templates(demo: Demo) -> None:
+    """Let one branch's manager write the bank's templates, and another's approve them."""
+    author, reviewer = list(demo.managers.values())[:2]
+    for title, purpose, body in words.TEMPLATES:
+        fresh = template.Template(
+            display_name=title,
+            purpose=consent.Purpose.Value(f"PURPOSE_{purpose}"),
+            body=body,
+        )
+        made = author.call(
+            "messaging",
+            TemplateServiceStub,
+            "CreateTemplate",
+            template.CreateTemplateRequest(
+                template=fresh, request_id=request_id("template", title)
+            ),
+        )
+        if made is None:
+            continue
+        submitted = author.call(
+            "messaging",
+            TemplateServiceStub,
+            "SubmitTemplate",
+            template.SubmitTemplateRequest(
+                name=made.name,
+                etag=made.etag,
+                request_id=request_id("submit template", title),
+            ),
+        )
+        approve = template.ApproveTemplateRequest(
+            name=submitted.name,
+            etag=submitted.etag,
+            request_id=request_id("approve template", title),
+        )
+        reviewer.call("messaging", TemplateServiceStub, "ApproveTemplate", approve)
+    demo.say(f"{len(words.TEMPLATES)} templates are approved")

@@ -70,3 +70,27 @@ GROUPS = (
     ("手机银行推广", "mobile"),
 )
 """Names of the groups that every branch keeps, and how their members are chosen."""
+
+TEMPLATES = (
+    (
+        "生日祝福",
+        "CARE",
+        "尊敬的{{customer_title}}，值此生日之际，{{branch_name}}全体员工祝您生日快乐、阖家安康。",
+    ),
+    (
+        "理财到期提醒",
+        "SERVICE",
+        "尊敬的{{customer_title}}，您持有的产品近期到期，请留意资金到账。办理后续事宜可联系您的客户经理{{owner_name}}。",
+    ),
+    (
+        "网点服务通知",
+        "SERVICE",
+        "尊敬的{{customer_title}}，{{branch_name}}本周六延长营业至18时，欢迎预约办理。",
+    ),
+    (
+        "财富沙龙邀请",
+        "MARKETING",
+        "尊敬的{{customer_title}}，{{branch_name}}诚邀您参加本月财富沙龙，到场可领取理财手册，席位请向{{owner_name}}预留。",
+    ),
+)
+"""Name, purpose and text of the templates that the bank keeps for batch messages."""
