@@ -24,8 +24,8 @@ from guanhu.identity.v1 import identity_pb2
 from guanhu.identity.v1.identity_pb2_grpc import IdentityServiceStub
 
 from deploy import local, processes, roles
+from deploy.localpg import LocalPostgres, LocalPostgresError, free_port
 from services.chassis.config import SERVICES
-from services.chassis.localpg import LocalPostgres, LocalPostgresError, free_port
 from tests.bank import PASSWORDS
 
 ROOT = Path(__file__).parents[2]
@@ -261,6 +261,23 @@ def test_nothing_survives_a_start_that_is_killed(first):
     assert status == 0, lines
 
 
+def test_a_start_right_after_one_that_was_killed_takes_its_state_over(first):
+    """Without waiting for anything, the next start says that it takes over, waits for what is dying, and works."""
+    killed = Start(first.told)
+    killed.process.kill()
+    killed.process.communicate()
+
+    start = Start(first.told)
+    try:
+        assert start.lines[0].endswith(
+            "the start before was killed: its state is taken over"
+        )
+        assert customers_seen(start, "auditor") == 6000
+    finally:
+        start.stop()
+    assert start.process.returncode == 0
+
+
 def test_a_load_that_was_broken_off_goes_on(tmp_path):
     """Killed between two days, the demonstration bank is completed by the next start, and nothing is in it twice."""
     told = environment(tmp_path / "state")
@@ -479,9 +496,11 @@ def test_a_missing_python_is_told_by_make(tmp_path):
 
 def test_a_process_that_dies_ends_the_start_with_its_last_words(tmp_path, monkeypatch):
     """Whoever waits for the bank hears which process ended, and what it said last."""
+    script = tmp_path / "short.py"
+    script.write_text("import sys; sys.exit('no money left')")
     row = processes.Row(
         name="short",
-        run=["-c", "import sys; sys.exit('no money left')"],
+        run=[str(script)],
         host="127.0.0.1",
         port=free_port(),
         metrics=0,
