@@ -20,6 +20,7 @@ from admin import catalogue, errors, formats, menu, sayings
 from admin.channels import Channels
 from admin.icons import icon
 from admin.login import Door, chosen_language
+from admin.people import People
 from admin.rights import may, person
 from admin.sessions import Sessions, SessionStore
 from admin.settings import PortalSettings
@@ -117,7 +118,7 @@ def _pages(app: Flask, channels: Channels, views: Views) -> None:
         name="Guanhu",
         theme=Theme(folder="portal", base_template="admin/base.html"),
         translations_path=app.config["BABEL_TRANSLATION_DIRECTORIES"],
-        index_view=Home(),
+        index_view=Home(channels, People(channels)),
     )
     for view in views(channels):
         portal.add_view(view)

@@ -1,13 +1,8 @@
-"""
-What the services know of one customer beyond the record itself.
+"""What the services know of one customer beyond the record itself."""
 
-Each part is asked for on its own, and only where the person's posts allow it. A part whose service is away is None, so
-that the page shows the rest; after the first call that was not answered a service is not asked for further parts.
-"""
-
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
 from google.type import date_pb2
@@ -33,6 +28,7 @@ from markupsafe import Markup
 from admin import charts, formats, sayings
 from admin.channels import Channels
 from admin.rights import may
+from admin.sources import Gathering, Source
 
 BELOW = 20
 """Reminders, opportunities, contacts and consents that a customer's page shows of each."""
@@ -44,20 +40,6 @@ PERIODS = 60
 """More ten-day periods than thirteen months have."""
 
 RECIPIENTS = "guanhu.messaging.v1.SmsBatchService.ListRecipients"
-
-
-class Source(NamedTuple):
-    """Where one part comes from: the service, the RPC, and the request about a customer."""
-
-    service: str
-    rpc: str
-    stub: Any
-    request: Callable[[str], Any]
-
-    @property
-    def method(self) -> str:
-        """Return the bare name of the RPC."""
-        return self.rpc.rpartition(".")[2]
 
 
 def thirteen_months_ago(today: date) -> date_pb2.Date:
@@ -137,32 +119,16 @@ class Portrait:
 
     def __init__(self, channels: Channels) -> None:
         """Ask over *channels*."""
-        self._stubs = {
-            key: channels.stub(source.service, source.stub)
-            for key, source in SOURCES.items()
-        }
+        self._parts = Gathering(channels, SOURCES)
         self._batches = channels.stub("messaging", batch_pb2_grpc.SmsBatchServiceStub)
 
     def of(self, customer: str) -> dict[str, Any]:
         """Return the parts of *customer* by name: not there when not allowed, None when the service is away."""
-        found: dict[str, Any] = {}
-        away: set[str] = set()
-        for key, source in SOURCES.items():
-            if not may(source.rpc):
-                continue
-            found[key] = None
-            if source.service in away:
-                continue
-            try:
-                answer = getattr(self._stubs[key], source.method)(
-                    source.request(customer)
-                )
-            except grpc.RpcError as error:
-                if error.code() in sayings.AWAY:
-                    away.add(source.service)
-                continue
+        found = self._parts.about(customer)
+        for key, answer in found.items():
             rows = "work_logs" if key == "messages" else key
-            found[key] = answer if key == "overview" else getattr(answer, rows)
+            if answer is not None and key != "overview":
+                found[key] = getattr(answer, rows)
         if found.get("messages"):
             found["messages"] = self._fates(customer, found["messages"])
         return found
