@@ -8,6 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 T ?=
 export PYTHONPATH := .:protos
+export GRPC_VERBOSITY ?= ERROR
 
 CONTRACTS := $(shell find protos/guanhu -name '*.proto' 2>/dev/null)
 
