@@ -1,7 +1,7 @@
 """Reads of groups and their members."""
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -64,6 +64,12 @@ STREAMED = """
     JOIN customers AS c ON c.branch_id = m.branch_id AND c.number = m.number
     WHERE m.branch_id = $1 AND m.group_id = ANY ($2::uuid[]) AND m.remove_time IS NULL AND c.number > $3
     ORDER BY c.number LIMIT $4"""
+MATURING = """
+    SELECT DISTINCT ON (h.number) h.number, h.maturity_date, h.amount, h.currency, p.display_name
+    FROM holdings AS h
+    JOIN products AS p ON p.code = h.product_code
+    WHERE h.branch_id = $1 AND h.number = ANY ($2::text[]) AND NOT h.closed AND h.maturity_date >= $3
+    ORDER BY h.number, h.maturity_date, h.holding_id"""
 OF_BRANCH = """
     SELECT group_id FROM customer_groups
     WHERE branch_id = $1 AND group_id = ANY ($2::uuid[]) AND delete_time IS NULL"""
@@ -80,6 +86,14 @@ class Filters:
     branch_id: int = 0
     keeper: str = ""
     kind: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some members of a stream, mobiles sealed, with what of their own matures next by customer number."""
+
+    rows: Sequence[Any]
+    maturities: Mapping[str, Any] = field(default_factory=dict)
 
 
 def seen(caller: Caller, *columns: Any) -> Select[Any]:
@@ -160,14 +174,25 @@ def members(group: Any, query: str, do_not_disturb: bool | None) -> Select[Any]:
 
 
 async def streamed(
-    uow: UnitOfWork, caller: Caller, branch_id: int, groups: Sequence[UUID]
-) -> AsyncIterator[list[Any]]:
-    """Yield the members of several groups of one branch in pieces, each customer once, mobiles sealed."""
+    uow: UnitOfWork,
+    caller: Caller,
+    branch_id: int,
+    groups: Sequence[UUID],
+    *,
+    maturities: bool = False,
+) -> AsyncIterator[Piece]:
+    """Yield the members of several groups of one branch in pieces, each customer once; what matures where wanted."""
     after = ""
     while True:
         async with uow.read(caller) as work:
             rows = await work.run(STREAMED, branch_id, list(groups), after, PIECE)
+            numbers = [row.number for row in rows] if maturities else []
+            next_ones = (
+                await work.run(MATURING, branch_id, numbers, work.today)
+                if numbers
+                else []
+            )
         if not rows:
             return
-        yield rows
+        yield Piece(rows, {row.number: row for row in next_ones})
         after = rows[-1].number

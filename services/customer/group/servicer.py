@@ -121,5 +121,11 @@ class GroupServicer(group_pb2_grpc.GroupServiceServicer):
         await actions.check_branch(
             self._uow, context.caller, branch_id=branch, groups=groups
         )
-        async for rows in queries.streamed(self._uow, context.caller, branch, groups):
-            yield wire.recipients_to(rows, self._vault)
+        async for piece in queries.streamed(
+            self._uow,
+            context.caller,
+            branch,
+            groups,
+            maturities=request.maturities,
+        ):
+            yield wire.recipients_to(piece, self._vault)

@@ -1,6 +1,5 @@
 """Groups and members between the contract's messages and values."""
 
-from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -8,9 +7,9 @@ from guanhu.customer.v1 import group_pb2 as pb
 
 from services.chassis.names import key_of, name_of, optional_key
 from services.chassis.vault import Vault
-from services.chassis.wiretypes import date_to, time_to
+from services.chassis.wiretypes import date_to, money_to, time_to
 from services.customer.customer.actions import PLACES
-from services.customer.group.queries import Filters
+from services.customer.group.queries import Filters, Piece
 
 
 def id_from(name: str) -> UUID:
@@ -47,7 +46,7 @@ def member_to(row: Any) -> pb.Member:
     )
 
 
-def recipients_to(rows: Iterable[Any], vault: Vault) -> pb.StreamMembersResponse:
+def recipients_to(piece: Piece, vault: Vault) -> pb.StreamMembersResponse:
     """Return members with what a message to them needs, the mobile opened."""
     return pb.StreamMembersResponse(
         recipients=[
@@ -64,9 +63,21 @@ def recipients_to(rows: Iterable[Any], vault: Vault) -> pb.StreamMembersResponse
                 tier=row.tier,
                 risk_level=row.risk_level,
                 risk_expiry_date=date_to(row.risk_expiry_date),
+                next_maturity=maturity_to(piece.maturities.get(row.number)),
             )
-            for row in rows
+            for row in piece.rows
         ]
+    )
+
+
+def maturity_to(row: Any) -> pb.NextMaturity | None:
+    """Return what matures next; None stays unset."""
+    if row is None:
+        return None
+    return pb.NextMaturity(
+        product_display_name=row.display_name,
+        maturity_date=date_to(row.maturity_date),
+        amount=money_to(row.amount, row.currency),
     )
 
 

@@ -1,5 +1,6 @@
 """Groups: kept by their owner, filled and emptied, streamed with full mobiles to messaging alone."""
 
+from datetime import date, timedelta
 from uuid import uuid4
 
 import pytest_asyncio
@@ -8,10 +9,16 @@ from guanhu.customer.v1.group_pb2_grpc import GroupServiceStub
 from guanhu.parameter.v1 import parameter_pb2
 from guanhu.parameter.v1.parameter_pb2_grpc import ParameterServiceStub
 
+from services.chassis.clock import day_of, system_clock
 from services.customer.__main__ import SERVICE
 from tests.builders import request_id
 from tests.refusals import read, refused
-from tests.snapshots import a_customer_line, import_day
+from tests.snapshots import (
+    a_customer_line,
+    a_holding_line,
+    a_product_line,
+    import_day,
+)
 
 NUMBERS = [f"{number:02}" for number in range(1, 9)]
 
@@ -72,13 +79,14 @@ async def members(served, group, who="teller", **more):
     )
 
 
-async def streamed(served, groups, who="services/messaging", branch=101):
+async def streamed(served, groups, who="services/messaging", branch=101, **more):
     """Return every member that a stream brings."""
     call = stub(served, who).StreamMembers(
         pb.StreamMembersRequest(
             branch_id=branch,
             groups=[one.name for one in groups],
             batch=f"batches/{uuid4()}",
+            **more,
         )
     )
     return [one async for piece in call for one in piece.recipients]
@@ -211,3 +219,43 @@ async def test_only_messaging_gets_full_mobiles_each_customer_once_and_audited(s
     assert [row["branch_id"] for row in records] == [101, 102]
     assert "batches/" in records[0]["resources"]
     assert one.name in records[0]["resources"]
+
+
+async def test_what_matures_next_comes_along_when_it_is_asked_for(served):
+    """The open holding of their own that matures first from today on; who has none, or did not ask, gets nothing."""
+    today = day_of(system_clock())
+    days = {"A": 30, "B": 3, "C": 3, "D": -1, "E": 1, "F": 0}
+    owners = {"A": "01", "B": "01", "C": "01", "D": "02", "E": "03", "F": "04"}
+    await import_day(
+        served,
+        day=date(2026, 11, 21),
+        products=[a_product_line(), a_product_line("TD01", display_name="整存整取")],
+        customers=[a_customer_line(number) for number in NUMBERS],
+        holdings=[
+            a_holding_line(
+                one,
+                owners[one],
+                today + timedelta(days=away),
+                product_code="TD01" if one == "B" else "WM01",
+                amount_minor=1_000_050 + away,
+            )
+            for one, away in days.items()
+        ],
+    )
+    await served.sql("UPDATE holdings SET closed = true WHERE holding_id = 'E'")
+    group = await a_group(served)
+    await add(served, group, "01", "02", "03", "04", "05")
+    asked = await streamed(served, [group], maturities=True)
+    plain = await streamed(served, [group])
+
+    found = {one.customer[-2:]: one.next_maturity for one in asked}
+    told = [one.customer[-2:] for one in asked if one.HasField("next_maturity")]
+    soon = today + timedelta(days=3)
+    assert told == ["01", "04"]
+    assert found["01"] == pb.NextMaturity(
+        product_display_name="整存整取",
+        maturity_date={"year": soon.year, "month": soon.month, "day": soon.day},
+        amount={"currency_code": "CNY", "units": 10_000, "nanos": 530_000_000},
+    )
+    assert found["04"].maturity_date.day == today.day
+    assert not any(one.HasField("next_maturity") for one in plain)
