@@ -16,6 +16,12 @@ PARAMETERS = Parameters(
         "短信签名（不含括号），由系统加在每条短信开头。",
     ),
     Declared(
+        "purpose_signatures",
+        {"service": "", "care": "", "marketing": ""},
+        "Signatures of single purposes, without brackets; an empty one leaves sms_signature.",
+        "按用途另设的短信签名（不含括号），留空则使用 sms_signature。",
+    ),
+    Declared(
         "refusal_words",
         "拒收请回复R",
         "Words at the end of every marketing message that say how to refuse.",

@@ -17,6 +17,7 @@ PAGED_OTHERWISE = {
     "guanhu.identity.v1.IdentityService.ListRevocations": "fetched whole every two seconds",
     "guanhu.identity.v1.IdentityService.ListBranchTree": "fetched whole every two seconds",
     "guanhu.parameter.v1.ParameterService.ListParameters": "declared in code, all at once",
+    "guanhu.messaging.v1.TemplateService.ListTemplateFields": "declared in code, all at once",
     "guanhu.audit.v1.AuditService.ListHeads": "one per branch",
     "guanhu.audit.v1.AuditService.ListRecords": "one order, and a trail is not paged by number",
 }

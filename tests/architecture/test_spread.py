@@ -21,7 +21,7 @@ LOOK_UP = {
         "revocations",
     },
     "engagement": set(),
-    "messaging": {"templates", "gateways"},
+    "messaging": {"templates", "template_revisions", "gateways"},
 }
 """Tables without a branch: small, read by all, reference tables when the data is spread."""
 

@@ -3,16 +3,18 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import IntEnum
 
 from services.messaging.gateways.encoding import billed_segments
 from services.messaging.template.rules import (
     FIELDS,
+    Amount,
     Compiled,
     Purpose,
+    Value,
     title_of,
     value_of,
 )
@@ -89,11 +91,21 @@ MONTH, WEEK = timedelta(days=30), timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
+class Maturity:
+    """What of a customer's own matures next."""
+
+    product: str
+    day: date | None
+    amount: Amount
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """
     One member of the groups, as the customer service tells.
 
-    ``reason`` is what stands against a message by the customer's number and consents, 0 when nothing does.
+    ``reason`` is what stands against a message by the customer's number and consents, 0 when nothing does;
+    ``maturity`` is None when nothing matures, or the text does not speak of it.
     """
 
     number: str
@@ -102,6 +114,12 @@ class Person:
     gender: int
     owner: str
     reason: int = 0
+    tier: int = 0
+    maturity: Maturity | None = None
+
+
+TIERS = {1: "普通", 2: "金卡", 3: "白金卡", 4: "钻石卡", 5: "私人银行"}
+"""What tiers are called in messages, by the number of the customer service's contract."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,15 +168,30 @@ def mobile_of(text: str) -> str:
     return found[1] if found else ""
 
 
+SOURCES: Mapping[str, Callable[[Person, Measure], Value]] = {
+    "customer_name": lambda person, _: person.display_name,
+    "customer_title": lambda person, _: title_of(person.display_name, person.gender),
+    "customer_number": lambda person, _: person.number,
+    "tier_name": lambda person, _: TIERS.get(person.tier),
+    "branch_name": lambda _, measure: measure.branch_name,
+    "owner_name": lambda person, measure: measure.owners.get(person.owner),
+    "maturity_product": lambda person, _: (
+        person.maturity.product if person.maturity else None
+    ),
+    "maturity_date": lambda person, _: person.maturity.day if person.maturity else None,
+    "maturity_amount": lambda person, _: (
+        person.maturity.amount if person.maturity else None
+    ),
+}
+"""Where the value of each field of the catalogue comes from."""
+
+
 def values_of(person: Person, measure: Measure) -> dict[str, str]:
-    """Return the values of all fields for *person*; empty where there is none, or it cannot be shown."""
-    found = {
-        "customer_name": person.display_name,
-        "customer_title": title_of(person.display_name, person.gender),
-        "branch_name": measure.branch_name,
-        "owner_name": measure.owners.get(person.owner, ""),
+    """Return the values of the text's fields for *person*; empty where there is none, or it cannot be shown."""
+    return {
+        name: value_of(SOURCES[name](person, measure), FIELDS[name])
+        for name in measure.text.fields
     }
-    return {name: value_of(value, FIELDS[name]) for name, value in found.items()}
 
 
 def written(person: Person, measure: Measure) -> tuple[int, str, int]:
@@ -166,7 +199,7 @@ def written(person: Person, measure: Measure) -> tuple[int, str, int]:
     if reason := left_out(person, measure):
         return reason, "", 0
     values = values_of(person, measure)
-    if not all(values[name] for name in measure.text.fields):
+    if not all(values.values()):
         return Exclusion.FIELD_MISSING, "", 0
     text = measure.text.render(values)
     segments = billed_segments(text)

@@ -53,6 +53,7 @@ class Batch(Row):  # type: ignore[valid-type,misc]
     update_time: Mapped[datetime] = mapped_column(Moment)
     finish_time: Mapped[datetime | None] = mapped_column(Moment)
     version: Mapped[int] = mapped_column(Integer)
+    template_revision: Mapped[int] = mapped_column(Integer)
 
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - SQLAlchemy's own form
 

@@ -1,18 +1,24 @@
-"""Commands on templates: write, submit, approve, reject; nobody reviews their own."""
+"""Commands on templates: write, edit, submit, approve, reject; nobody reviews their own."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 from uuid_utils.compat import uuid7
 
-from services.chassis.caller import Caller
+from services.chassis.caller import Caller, Role
 from services.chassis.db import UnitOfWork, Work
 from services.chassis.errors import AlreadyExists, Denied, Invalid, Stale, Unready
 from services.messaging.template import queries, rules
 from services.messaging.template.rules import State
-from services.messaging.template.tables import Template
+from services.messaging.template.tables import Revision, Template
+
+FIRST = 1
+"""The revision of a template that was never edited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +42,16 @@ async def create(uow: UnitOfWork, caller: Caller, *, draft: Draft) -> Shown:
     """
     Write a template as a draft of the caller.
 
-    Refuses FIELD_INVALID, TEMPLATE_FIELD_UNKNOWN, TEMPLATE_BRACES_STRAY, TEMPLATE_FORGES, TEMPLATE_PHRASE_FORBIDDEN
-    and TEMPLATE_NAME_TAKEN.
+    Refuses FIELD_INVALID, TEMPLATE_NAME_TAKEN, and the first of the text's faults: TEMPLATE_TEXT_EMPTY,
+    TEMPLATE_CHARACTERS_HIDDEN, TEMPLATE_FIELD_UNKNOWN, TEMPLATE_BRACES_STRAY, TEMPLATE_FORGES,
+    TEMPLATE_PHRASE_FORBIDDEN, TEMPLATE_TOO_LONG.
     """
     async with uow(caller) as work:
         await _check(work, draft)
-        taken = select(Template.template_id).where(
-            Template.display_name == draft.display_name
-        )
-        if (await work.execute(taken)).first():
-            raise AlreadyExists("TEMPLATE_NAME_TAKEN")
+        template_id = uuid7()
+        await _check_name(work, draft.display_name, template_id)
         row = Template(
-            template_id=uuid7(),
+            template_id=template_id,
             display_name=draft.display_name,
             purpose=draft.purpose,
             body=draft.body,
@@ -58,26 +62,79 @@ async def create(uow: UnitOfWork, caller: Caller, *, draft: Draft) -> Shown:
             review_remark="",
             create_time=work.now,
             update_time=work.now,
+            revision=FIRST,
         )
         work.add(row)
-        await work.session.flush()
+        await _keep(work, row, work.now)
+        return await _noted(work, row)
+
+
+async def update(
+    uow: UnitOfWork,
+    caller: Caller,
+    *,
+    template_id: UUID,
+    version: int,
+    fields: Mapping[str, Any],
+) -> Shown:
+    """
+    Change the *fields* of a template: it is the caller's draft then, whatever was approved before.
+
+    A branch manager may edit everybody's, others their own. What changes nothing leaves state and revision.
+    Refuses NOT_FOUND, CHANGED_MEANWHILE, TEMPLATE_OF_ANOTHER, and what ``create`` refuses.
+    """
+    async with uow(caller) as work:
+        row = await queries.held(work, template_id)
+        if row.version != version:
+            raise Stale("CHANGED_MEANWHILE")
+        if row.author != caller.key and not caller.has(Role.ROLE_BRANCH_MANAGER):
+            raise Denied("TEMPLATE_OF_ANOTHER")
+        was = Draft(row.display_name, row.purpose, row.body)
+        draft = replace(was, **fields)
+        if draft == was:
+            return await _noted(work, row)
+        await _check(work, draft)
+        await _check_name(work, draft.display_name, template_id)
+        await _keep(work, row, row.update_time)
+        row.display_name, row.purpose = draft.display_name, draft.purpose
+        row.body, row.fields = draft.body, rules.fields_of(draft.body)
+        row.state, row.author = State.DRAFT, caller.key
+        row.revision, row.update_time = row.revision + 1, work.now
+        await _keep(work, row, work.now)
         return await _noted(work, row)
 
 
 async def _check(work: Work, draft: Draft) -> None:
-    for field in ("display_name", "body"):
-        text = getattr(draft, field)
-        if rules.hidden(text) or not text.strip():
-            path = f"template.{field}"
-            faults = {path: "holds characters that cannot be seen"}
-            raise Invalid("FIELD_INVALID", fields=faults, count=1, named=path)
-    fault = rules.body_fault(
-        draft.body,
-        phrases=await work.parameter("forbidden_phrases"),
-        words=await work.parameter("opt_out_words"),
+    name = draft.display_name
+    if rules.hidden(name) or not name.strip():
+        path = "template.display_name"
+        faults = {path: "holds characters that cannot be seen"}
+        raise Invalid("FIELD_INVALID", fields=faults, count=1, named=path)
+    wrong = await queries.faults(work, draft)
+    if wrong:
+        raise Invalid(wrong[0].reason, **dict[str, Any](wrong[0].facts))
+
+
+async def _check_name(work: Work, display_name: str, template_id: UUID) -> None:
+    taken = select(Template.template_id).where(
+        (Template.display_name == display_name) & (Template.template_id != template_id)
     )
-    if fault is not None:
-        raise Invalid(fault.reason, **dict[str, Any](fault.facts))
+    if (await work.execute(taken)).first():
+        raise AlreadyExists("TEMPLATE_NAME_TAKEN")
+
+
+async def _keep(work: Work, row: Template, moment: datetime) -> None:
+    """Write down what a template says now; nothing happens when its revision was written down before."""
+    kept = {
+        "template_id": row.template_id,
+        "revision": row.revision,
+        "display_name": row.display_name,
+        "purpose": row.purpose,
+        "body": row.body,
+        "author": row.author,
+        "create_time": moment,
+    }
+    await work.execute(insert(Revision).values(kept).on_conflict_do_nothing())
 
 
 async def submit(
@@ -137,5 +194,6 @@ async def _noted(work: Work, row: Template) -> Shown:
         f"templates/{row.template_id}",
         branch_id=work.caller.branch_id,
         state=State(row.state).name,
+        revision=row.revision,
     )
     return Shown(row, await queries.frame(work))

@@ -1,10 +1,14 @@
-"""What a template may say, and how its fields are filled: nothing in it can be executed."""
+"""What a template may say, which fields it may use, and how they are filled: nothing in it can be executed."""
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from enum import IntEnum
+from functools import lru_cache
+
+from services.messaging.gateways.encoding import billed_segments, count, ucs2_units
 
 
 class State(IntEnum):
@@ -24,13 +28,80 @@ class Purpose(IntEnum):
     MARKETING = 3
 
 
-FIELDS: Mapping[str, int] = {
-    "customer_name": 40,
-    "customer_title": 44,
-    "branch_name": 40,
-    "owner_name": 40,
+class FieldType(IntEnum):
+    """What kind of value a field takes, with the contract's numbers."""
+
+    TEXT = 1
+    TITLE = 2
+    DAY = 3
+    MONEY = 4
+    CODE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """
+    One field of the catalogue.
+
+    ``longest`` is the most characters that a value may have; ``tail`` is how many at its end are shown, 0 for all.
+    """
+
+    field_type: FieldType
+    longest: int
+    example: str
+    label: str
+    label_zh: str
+    tail: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Money in minor units."""
+
+    minor: int
+    currency: str = "CNY"
+
+
+Value = str | date | Amount | None
+"""What is known of a customer, before it is written into a message; None and empty are the same."""
+
+FIELDS: Mapping[str, Field] = {
+    "customer_name": Field(FieldType.TEXT, 40, "王小明", "Name", "客户姓名"),
+    "customer_title": Field(
+        FieldType.TITLE, 44, "王先生", "Form of address", "客户称呼"
+    ),
+    "customer_number": Field(
+        FieldType.CODE, 4, "0017", "End of the customer number", "客户号尾号", tail=4
+    ),
+    "tier_name": Field(FieldType.TEXT, 10, "白金卡", "Value tier", "客户等级"),
+    "branch_name": Field(FieldType.TEXT, 40, "高新支行", "Branch", "网点名称"),
+    "owner_name": Field(
+        FieldType.TEXT, 40, "林婉清", "Customer manager", "客户经理姓名"
+    ),
+    "maturity_product": Field(
+        FieldType.TEXT, 60, "安心得利180天", "Product that matures next", "到期产品"
+    ),
+    "maturity_date": Field(
+        FieldType.DAY, 11, "2026年12月3日", "Day of maturity", "到期日"
+    ),
+    "maturity_amount": Field(
+        FieldType.MONEY, 24, "200,000元", "Amount that matures", "到期金额"
+    ),
 }
-"""Fields that a text may use, and the most characters that a value of each may have."""
+"""The catalogue of fields that a text may use, in the order in which authors are offered them."""
+
+MATURITY = frozenset({"maturity_product", "maturity_date", "maturity_amount"})
+"""Fields about what of the customer's own matures next."""
+
+FORMS = {
+    FieldType.DAY: re.compile(r"[0-9]{4}年[0-9]{1,2}月[0-9]{1,2}日"),
+    FieldType.MONEY: re.compile(r"[0-9]{1,3}(,[0-9]{3})*(\.[0-9]{2})?[^0-9,.\s]{1,5}"),
+    FieldType.CODE: re.compile(r"[0-9A-Za-z]+"),
+}
+"""How values of a type are written; words and forms of address have no form of their own."""
+
+CURRENCIES = {"CNY": "元", "USD": "美元", "EUR": "欧元", "HKD": "港元", "GBP": "英镑"}
+"""What currencies are called behind an amount; others by their code."""
 
 MARK = re.compile(r"\{\{([^{}]*)\}\}")
 BRACKETS = frozenset("【】〖〗")
@@ -79,10 +150,24 @@ class Fault:
     facts: Mapping[str, str]
 
 
-def compiled(body: str, *, signature: str, refusal: str, purpose: int) -> Compiled:
-    """Return *body* as it goes out: behind the signature, and before the words to refuse where it is marketing."""
-    tail = refusal if purpose == Purpose.MARKETING else ""
-    return Compiled(tuple(MARK.split(f"【{signature}】{body}{tail}")))
+@lru_cache(maxsize=256)
+def compiled(body: str, signature: str, refusal: str, purpose: int) -> Compiled:
+    """
+    Return *body* as it goes out: behind the signature, and before the words to refuse where it is marketing.
+
+    A text is cut up once: what was compiled lately is kept, and a template that is edited is another text.
+    Fields stand in the body alone; braces that an operator put into the signature are letters.
+    """
+    first, *rest = MARK.split(body)
+    parts = [f"【{signature}】{first}", *rest]
+    parts[-1] += refusal if purpose == Purpose.MARKETING else ""
+    return Compiled(tuple(parts))
+
+
+def signature_of(purpose: int, signature: str, by_purpose: Mapping[str, str]) -> str:
+    """Return the signature for *purpose*: its own where *by_purpose* has one under its name, else *signature*."""
+    own = by_purpose.get(Purpose(purpose).name.lower(), "") if purpose else ""
+    return own or signature
 
 
 def fields_of(body: str) -> list[str]:
@@ -104,29 +189,91 @@ def folded(text: str) -> str:
     return "".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def body_fault(
+def body_faults(
     body: str, *, phrases: Sequence[str], words: Sequence[str]
-) -> Fault | None:
+) -> list[Fault]:
     """
-    Return the first thing wrong with *body*, None when it will do.
+    Return everything that is wrong with *body*, each thing once; empty when it will do.
 
     *phrases* must not be promised; *words* are those by which customers refuse, which only the system writes.
     Source: rules on commercial messages, which want a true signature and one clear way to refuse.
     """
-    for name in fields_of(body):
-        if name not in FIELDS:
-            missing = "TEMPLATE_FIELD_UNKNOWN" if name.strip() else ""
-            return Fault(missing or "TEMPLATE_BRACES_STRAY", {"field": name.strip()})
+    return list(_body_faults(body, phrases, words))
+
+
+def _body_faults(
+    body: str, phrases: Sequence[str], words: Sequence[str]
+) -> Iterator[Fault]:
+    if not body.strip():
+        yield Fault("TEMPLATE_TEXT_EMPTY", {})
+    if hidden(body):
+        yield Fault("TEMPLATE_CHARACTERS_HIDDEN", {})
+    named = [name.strip() for name in fields_of(body) if name not in FIELDS]
+    for name in dict.fromkeys(filter(None, named)):
+        yield Fault("TEMPLATE_FIELD_UNKNOWN", {"field": name})
     rest = MARK.sub("", body)
-    if set(unicodedata.normalize("NFKC", rest)) & {"{", "}"}:
-        return Fault("TEMPLATE_BRACES_STRAY", {})
+    if "" in named or set(unicodedata.normalize("NFKC", rest)) & {"{", "}"}:
+        yield Fault("TEMPLATE_BRACES_STRAY", {})
     if forges(body, words):
-        return Fault("TEMPLATE_FORGES", {})
+        yield Fault("TEMPLATE_FORGES", {})
     plain = folded(rest)
-    for phrase in phrases:
+    for phrase in dict.fromkeys(phrases):
         if folded(phrase) and folded(phrase) in plain:
-            return Fault("TEMPLATE_PHRASE_FORBIDDEN", {"phrase": phrase})
-    return None
+            yield Fault("TEMPLATE_PHRASE_FORBIDDEN", {"phrase": phrase})
+
+
+def length_fault(text: str, limit: int) -> Fault | None:
+    """Return the fault of a *text* that is billed as more than *limit* messages, None when it is not."""
+    segments = billed_segments(text)
+    if segments <= limit:
+        return None
+    facts = {"segments": str(segments), "limit": str(limit)}
+    return Fault("TEMPLATE_TOO_LONG", facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """
+    How a text goes out.
+
+    ``characters`` are 16-bit units, as they are billed; ``encoded`` is how many messages it is in its encoding on
+    the air; ``faults`` are those of the values that were given.
+    """
+
+    text: str
+    characters: int
+    segments: int
+    encoding: str
+    encoded: int
+    faults: Sequence[Fault]
+
+
+def previewed(text: Compiled, given: Mapping[str, str]) -> Preview:
+    """
+    Return *text* with the values *given*, and the catalogue's examples for the others.
+
+    A value that will not do is a fault, and the example stands in its place; a field that does not exist stays in
+    its braces.
+    """
+    faults, values = [], {name: f"{{{{{name}}}}}" for name in text.fields}
+    values |= {name: field.example for name, field in FIELDS.items()}
+    for name, value in given.items():
+        shown = value_of(value, FIELDS[name]) if name in FIELDS else ""
+        if shown:
+            values[name] = shown
+            continue
+        wrong = "TEMPLATE_VALUE_UNFIT" if name in FIELDS else "TEMPLATE_FIELD_UNKNOWN"
+        faults.append(Fault(wrong, {"field": name}))
+    whole = text.render(values)
+    air = count(whole)
+    return Preview(
+        text=whole,
+        characters=ucs2_units(whole),
+        segments=billed_segments(whole),
+        encoding=air.encoding,
+        encoded=air.segments,
+        faults=faults,
+    )
 
 
 def forges(text: str, words: Sequence[str]) -> bool:
@@ -142,13 +289,33 @@ def forges(text: str, words: Sequence[str]) -> bool:
     return False
 
 
-def value_of(text: str, longest: int) -> str:
-    """Return *text* as a message may show it; empty when there is none, or it cannot be shown."""
-    value = unicodedata.normalize("NFC", text).strip()
-    shown = unicodedata.normalize("NFKC", value)
-    if hidden(value) or "\n" in value or len(value) > longest:
+def value_of(value: Value, field: Field) -> str:
+    """
+    Return *value* as it stands in a message in place of *field*.
+
+    Empty when there is none, or it cannot be shown: it is not of the field's type, too long, or could be taken for
+    part of the frame (brackets of a signature, braces of a field, a line of its own, characters that are not seen).
+    """
+    text = unicodedata.normalize("NFC", _written(value)).strip()
+    text = text[-field.tail :] if field.tail else text
+    shown = unicodedata.normalize("NFKC", text)
+    if hidden(text) or "\n" in text or len(text) > field.longest:
         return ""
-    return "" if (BRACKETS | {"{", "}"}) & set(shown) else value
+    if (BRACKETS | {"{", "}"}) & set(shown):
+        return ""
+    form = FORMS.get(field.field_type)
+    return text if form is None or form.fullmatch(text) else ""
+
+
+def _written(value: Value) -> str:
+    """Return a value in words: days and amounts as the bank writes them to customers."""
+    if isinstance(value, date):
+        return f"{value.year}年{value.month}月{value.day}日"
+    if isinstance(value, Amount):
+        units, cents = divmod(value.minor, 100)
+        fraction = f".{cents:02}" if cents else ""
+        return f"{units:,}{fraction}{CURRENCIES.get(value.currency, value.currency)}"
+    return value or ""
 
 
 def title_of(name: str, gender: int) -> str:

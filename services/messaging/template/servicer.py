@@ -1,5 +1,7 @@
 """Templates on the wire: unpack, act, pack."""
 
+from typing import Any
+
 from guanhu.messaging.v1 import template_pb2 as pb
 from guanhu.messaging.v1 import template_pb2_grpc
 
@@ -48,6 +50,48 @@ class TemplateServicer(template_pb2_grpc.TemplateServiceServicer):
             next_page_token=token,
             total_size=total,
         )
+
+    async def UpdateTemplate(
+        self, request: pb.UpdateTemplateRequest, context: Context
+    ) -> pb.Template:
+        """Change a template, which makes it a draft again."""
+        asked = wire.update_from(request)
+        found = await actions.update(self._uow, context.caller, **asked)
+        return wire.template_to(found.row, found.frame)
+
+    async def ListTemplateRevisions(
+        self, request: pb.ListTemplateRevisionsRequest, context: Context
+    ) -> pb.ListTemplateRevisionsResponse:
+        """Return a page of what a template said."""
+        async with self._uow.read(context.caller) as work:
+            row = await queries.held(work, wire.id_from(request.template))
+            statement = queries.revisions(row.template_id, request.query)
+            rows, token, total = await queries.REVISIONS.read(
+                work, self._pager, request, statement
+            )
+        return pb.ListTemplateRevisionsResponse(
+            revisions=map(wire.revision_to, rows),
+            next_page_token=token,
+            total_size=total,
+        )
+
+    async def ListTemplateFields(
+        self, request: pb.ListTemplateFieldsRequest, context: Context
+    ) -> pb.ListTemplateFieldsResponse:
+        """Return the catalogue of fields."""
+        return wire.fields_to()
+
+    async def PreviewTemplate(
+        self, request: pb.PreviewTemplateRequest, context: Context
+    ) -> pb.PreviewTemplateResponse:
+        """Show how a text would go out in the caller's branch."""
+        branch_id = context.caller.branch_id
+        async with self._uow.read(context.caller) as work:
+            text: Any = wire.text_from(request)
+            if request.name:
+                text = await queries.held(work, wire.id_from(request.name))
+            given = dict(request.values)
+            return wire.preview_to(await queries.preview(work, text, given, branch_id))
 
     async def SubmitTemplate(
         self, request: pb.SubmitTemplateRequest, context: Context

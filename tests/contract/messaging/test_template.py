@@ -62,11 +62,16 @@ async def test_the_system_adds_signature_and_words_to_refuse(town):
         ("您好，退订请致电", "TEMPLATE_FORGES"),
         ("您好，回复 T 不再接收", "TEMPLATE_FORGES"),
         ("保 本理财，欢迎选购", "TEMPLATE_PHRASE_FORBIDDEN"),
-        ("您好\u200b，客户", "FIELD_INVALID"),
+        ("保{{customer_name}}本", "TEMPLATE_PHRASE_FORBIDDEN"),
+        ("ＡＢＳＯＬＵＴＥｌｙ safe", "TEMPLATE_PHRASE_FORBIDDEN"),
+        ("您好\u200b，客户", "TEMPLATE_CHARACTERS_HIDDEN"),
+        (" \n ", "TEMPLATE_TEXT_EMPTY"),
     ],
 )
 async def test_a_text_that_will_not_do_is_refused(town, body, reason):
     """Unknown fields, stray braces, forged signatures, words to refuse, promises and hidden characters are refused."""
+    phrases = '["保本", "absolutely SAFE"]'
+    await messages.set_parameter(town, "forbidden_phrases", phrases)
     refusal = await refused(a_template(town, name="不合格", body=body))
 
     assert refusal == ("INVALID_ARGUMENT", reason)

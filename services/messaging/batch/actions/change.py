@@ -12,6 +12,7 @@ from services.messaging.batch import events, queries, rules
 from services.messaging.batch.queries import Shown
 from services.messaging.batch.rules import State, UnknownPolicy
 from services.messaging.batch.tables import Batch
+from services.messaging.template.queries import held as template_held
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,12 @@ async def confirm(uow: UnitOfWork, caller: Caller, *, seen: Seen) -> Shown:
     """
     Confirm a planned batch: it goes out at its time, or waits for a second person.
 
-    Refuses NOT_FOUND, CHANGED_MEANWHILE, BATCH_STATE_UNFIT, DIGEST_DIFFERS, BATCH_PLAN_OUTDATED, BATCH_NOBODY_LEFT.
+    Refuses NOT_FOUND, CHANGED_MEANWHILE, BATCH_STATE_UNFIT, DIGEST_DIFFERS, TEMPLATE_CHANGED, BATCH_PLAN_OUTDATED,
+    BATCH_NOBODY_LEFT.
     """
     async with uow(caller) as work:
         row = await _seen(work, seen, State.PLANNED)
+        await _check_template(work, row)
         hours = await work.parameter("confirm_hours", row.branch_id)
         if rules.outdated(row.create_time, work.now, hours):
             raise Unready("BATCH_PLAN_OUTDATED", hours=hours)
@@ -48,11 +51,12 @@ async def approve(uow: UnitOfWork, caller: Caller, *, seen: Seen) -> Shown:
     """
     Approve what somebody else planned and confirmed.
 
-    Refuses NOT_FOUND, CHANGED_MEANWHILE, BATCH_STATE_UNFIT, DIGEST_DIFFERS and APPROVER_IS_SENDER.
+    Refuses NOT_FOUND, CHANGED_MEANWHILE, BATCH_STATE_UNFIT, DIGEST_DIFFERS, APPROVER_IS_SENDER and TEMPLATE_CHANGED.
     """
     async with uow(caller) as work:
         row = await _seen(work, seen, State.AWAITING_APPROVAL)
         _second_person(row, caller)
+        await _check_template(work, row)
         row.approver = caller.key
         return await _moved(work, row, rules.due_state(row.schedule_time, work.now))
 
@@ -64,6 +68,13 @@ async def reject(uow: UnitOfWork, caller: Caller, *, seen: Seen, remark: str) ->
         _second_person(row, caller)
         row.approver, row.review_remark = caller.key, remark
         return await _moved(work, row, State.REJECTED)
+
+
+async def _check_template(work: Work, row: Batch) -> None:
+    """Refuse a batch whose template was edited since: what was approved is no longer what it would say."""
+    template = await template_held(work, row.template_id)
+    if template.revision != row.template_revision:
+        raise Unready("TEMPLATE_CHANGED")
 
 
 def _second_person(row: Batch, caller: Caller) -> None:

@@ -62,6 +62,7 @@ class Ready:
 
     template_id: UUID
     template_version: int
+    template_revision: int
     display_name: str
     purpose: int
     text: Compiled
@@ -110,6 +111,7 @@ async def prepare(uow: UnitOfWork, caller: Caller, *, asked: Asked) -> Ready:
         return Ready(
             template_id=template.template_id,
             template_version=template.version,
+            template_revision=template.revision,
             display_name=template.display_name,
             purpose=template.purpose,
             text=(await frame_of(work, branch_id)).around(template),
@@ -248,6 +250,7 @@ async def write(
             told=False,
             create_time=work.now,
             update_time=work.now,
+            template_revision=ready.template_revision,
         )
         work.add(row)
         await work.register("batches", draft.batch_id, branch_id)

@@ -14,6 +14,7 @@ from services.messaging.batch.actions import change, plan
 from services.messaging.batch.actions.plan import Crowd
 from services.messaging.batch.rules import ENDED, State
 from services.messaging.batch.servicer.people import People
+from services.messaging.template.rules import MATURITY
 
 WATCH_SECONDS = 0.5
 """Between two looks at a batch that is watched."""
@@ -44,6 +45,7 @@ class SmsBatchServicer(batch_pb2_grpc.SmsBatchServiceServicer):
             batch_id=batch_id,
             limit=ready.limit,
             seconds=context.wire.time_remaining(),
+            maturities=bool(MATURITY.intersection(ready.text.fields)),
         )
         people = await self._people.judged(
             caller.branch_id, members, purpose=ready.purpose, moment=ready.moment

@@ -19,9 +19,10 @@ from services.chassis.caller import Caller
 from services.chassis.client import HOP_SECONDS, Peers
 from services.chassis.errors import NotFound
 from services.chassis.names import key_of, name_of, optional_key
-from services.chassis.wiretypes import time_to
+from services.chassis.wiretypes import date_from, minor_from, time_to
 from services.messaging.batch.actions.plan import check_size
-from services.messaging.batch.rules import Exclusion, Person
+from services.messaging.batch.rules import Exclusion, Maturity, Person
+from services.messaging.template.rules import Amount
 
 ASKED = 1000
 """Customers of one question who may be reached."""
@@ -69,12 +70,18 @@ class People:
         batch_id: UUID,
         limit: int,
         seconds: float | None,
+        maturities: bool,
     ) -> list[Any]:
-        """Return the members of *groups* with full mobiles, each customer once; refuse more than *limit*."""
+        """
+        Return the members of *groups* with full mobiles, each customer once; refuse more than *limit*.
+
+        What matures next comes along only where the text speaks of it: *maturities*.
+        """
         request = group_pb2.StreamMembersRequest(
             branch_id=branch_id,
             groups=[name_of("groups", group) for group in groups],
             batch=name_of("batches", batch_id),
+            maturities=maturities,
         )
         left = min(STREAM_SECONDS, (seconds or STREAM_SECONDS) - HOP_SECONDS)
         found: list[Any] = []
@@ -130,4 +137,15 @@ def person_from(member: Any, reason: int) -> Person:
         gender=member.gender,
         owner=optional_key("staff", member.owner),
         reason=reason,
+        tier=member.tier,
+        maturity=maturity_from(member),
     )
+
+
+def maturity_from(member: Any) -> Maturity | None:
+    """Return what of a member's own matures next, None when nothing does."""
+    if not member.HasField("next_maturity"):
+        return None
+    found = member.next_maturity
+    amount = Amount(minor_from(found.amount), found.amount.currency_code)
+    return Maturity(found.product_display_name, date_from(found.maturity_date), amount)
