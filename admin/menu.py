@@ -12,6 +12,7 @@ from admin.views.batches import BatchView
 from admin.views.contact_plans import ContactPlanView
 from admin.views.customers import CustomerView
 from admin.views.parameters import ParameterView
+from admin.views.templates import TemplateView
 
 SETTINGS = "Settings"
 """Heading of the menu; headings are translated where they are drawn."""
@@ -23,6 +24,7 @@ def views(channels: Channels) -> Iterator[BaseView]:
     yield CustomerView(channels, people)
     yield AssignmentView(channels, people)
     yield ContactPlanView(channels, people)
+    yield TemplateView(channels, people)
     yield BatchView(channels, people)
     for service in SERVICES:
         yield ParameterView(channels, service, category=SETTINGS)

@@ -133,6 +133,12 @@ EVIDENCE = {
     5: _l("Told to staff"),
 }
 PURPOSE = {1: _l("Service"), 2: _l("Care"), 3: _l("Marketing")}
+TEMPLATE = {
+    1: _l("Draft"),
+    2: _l("Waiting for review"),
+    3: _l("Approved"),
+    4: _l("Rejected"),
+}
 BATCH = {
     1: _l("Planned"),
     2: _l("Waiting for approval"),
@@ -197,6 +203,7 @@ def reminder(kind: int) -> Markup:
 
 PLAN_TONES = {2: "warn", 3: "bad", 4: "good"}
 ITEM_TONES = {2: "good", 3: "warn", 4: "warn", 6: "bad"}
+TEMPLATE_TONES = {2: "warn", 3: "good", 4: "bad"}
 BATCH_TONES = {2: "warn", 3: "note", 4: "note", 5: "warn", 6: "good", 8: "bad"}
 RECIPIENT_TONES = {1: "warn", 4: "note", 5: "good", 6: "bad", 7: "warn"}
 

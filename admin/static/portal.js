@@ -1,4 +1,4 @@
-// What the portal does in the browser: keys, ticking, the drawer, dialogs, progress. Pages work without it but for these.
+// What the portal does in the browser: keys, ticking, the drawer, dialogs, previews, progress. Pages work without it but for these.
 (() => {
   "use strict";
 
@@ -108,12 +108,59 @@
     asked.dataset.confirm = kept;
   };
 
+  // A text while it is written: the server says how it would read, and each answer goes to its own place.
+
+  const live = one("[data-live]");
+  let turn = 0;
+  let soon = 0;
+
+  const tell = (place, said) => {
+    if (!Array.isArray(said)) {
+      place.textContent = said;
+      return;
+    }
+    place.replaceChildren(...said.map((sentence) => {
+      const line = document.createElement("li");
+      line.textContent = sentence;
+      return line;
+    }));
+  };
+
+  const preview = async () => {
+    const mine = turn += 1;
+    const options = {
+      method: "POST",
+      headers: { Accept: "application/json" },
+      body: new FormData(live.closest("form")),
+    };
+    const answer = await fetch(live.dataset.live, options).catch(() => null);
+    if (!answer?.ok || mine !== turn) return;
+    const told = await answer.json();
+    Object.entries(told).forEach(([name, said]) => tell(one(`[data-told=${name}]`, live), said));
+  };
+
+  const insert = (button) => {
+    const field = one(`#${button.dataset.target}`);
+    field.setRangeText(button.dataset.text, field.selectionStart, field.selectionEnd, "end");
+    field.focus();
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+
+  if (live) {
+    preview();
+    live.addEventListener("input", () => {
+      clearTimeout(soon);
+      soon = setTimeout(preview, 250);
+    });
+  }
+
   const deeds = {
     density: () => density(root.dataset.density === "roomy" ? "" : "roomy"),
     open: (button) => one(`#${button.dataset.target}`).showModal(),
     close: (button) => button.closest("dialog").close(),
     confirmed,
     everything: takeEverything,
+    insert,
     unpeek: () => { drawer.hidden = true; },
     untick,
   };
