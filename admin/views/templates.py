@@ -250,7 +250,10 @@ class TemplateView(RemoteView):
             found = self._stub.PreviewTemplate(asked)
         except grpc.RpcError as error:
             return jsonify(faults=[sayings.sentence(error)])
-        return jsonify(told_of(found))
+        told = told_of(found)
+        if not asked.body:
+            told["faults"] = []  # nothing is wrong before anything was written
+        return jsonify(told)
 
     def _do(self, call: str, kind: Any, done: str, **fields: str) -> Any:
         """Move the template that the form names on, and go back to it with a sentence."""
@@ -300,7 +303,7 @@ def told_of(found: pb.PreviewTemplateResponse) -> dict[str, Any]:
     return {
         "text": found.full_text,
         "bill": _(
-            "%(characters)s characters, billed as %(segments)s messages, sent as %(encoding)s",
+            "Characters: %(characters)s · billed messages: %(segments)s · encoding: %(encoding)s",
             characters=found.characters,
             segments=found.segments,
             encoding=ENCODINGS.get(found.encoding, "—"),
