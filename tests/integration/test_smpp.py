@@ -15,11 +15,11 @@ import pytest
 import pytest_asyncio
 import trustme
 
-from services.messaging.gateways import GatewayEnded, NoRoom, Outgoing, smpp
+from services.messaging.gateways import GatewayEnded, NoRoom, Outgoing, stream
 from services.messaging.gateways.memory import RememberingGateway
 from services.messaging.gateways.smpp import SmppGateway
-from services.messaging.gateways.smpp_session import Timers
 from services.messaging.gateways.smpp_writer import SmppSettings
+from services.messaging.gateways.stream_session import Timers
 
 ROOT = Path(__file__).parents[2]
 HEADER = struct.Struct(">IIII")
@@ -475,7 +475,7 @@ async def test_stopping_waits_for_answers_and_parts_politely(peer):
 
 async def test_a_centre_that_does_not_part_is_left(peer, monkeypatch):
     """An unbind without answer ends by force."""
-    monkeypatch.setattr(smpp, "UNBIND_SECONDS", 0.05)
+    monkeypatch.setattr(stream, "LEAVE_SECONDS", 0.05)
     core, line = await peer.meet()
     await core.gateway.stop(0)
     await line.read(UNBIND)

@@ -8,12 +8,12 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.messaging.gateways import NoRoom, Outgoing, smpp
+from services.messaging.gateways import NoRoom, Outgoing, stream
 from services.messaging.gateways.assembly import Assembly, Joined, Piece
 from services.messaging.gateways.encoding import Concatenation
 from services.messaging.gateways.smpp import SmppGateway
-from services.messaging.gateways.smpp_session import Timers
 from services.messaging.gateways.smpp_writer import SmppSettings
+from services.messaging.gateways.stream_session import Timers
 
 
 def piece(text, ack, source="8613800138000"):
@@ -257,7 +257,7 @@ class TestTheDriverOnAWire:
 
     async def test_parts_refused_for_speed_are_written_again(self, bound, monkeypatch):
         """A message half taken cannot be given back, so the part is tried again; the last one's number is told."""
-        monkeypatch.setattr(smpp, "PART_PAUSE", 0.01)
+        monkeypatch.setattr(stream, "PART_PAUSE", 0.01)
         gateway, core, wire = await bound(long_messages="parts")
         gateway.submit([outgoing("银" * 100)])
         first, last = wire.take()
@@ -274,7 +274,7 @@ class TestTheDriverOnAWire:
         self, bound, monkeypatch
     ):
         """After ten further tries in all the message is given back as throttled, none of it taken."""
-        monkeypatch.setattr(smpp, "PART_PAUSE", 0)
+        monkeypatch.setattr(stream, "PART_PAUSE", 0)
         gateway, core, wire = await bound(long_messages="parts")
         gateway.submit([outgoing("银" * 100)])
         written = 0
@@ -305,7 +305,7 @@ class TestTheDriverOnAWire:
         self, bound, monkeypatch
     ):
         """The token comes back once, and no part is written to a later link."""
-        monkeypatch.setattr(smpp, "PART_PAUSE", 0.01)
+        monkeypatch.setattr(stream, "PART_PAUSE", 0.01)
         gateway, core, wire = await bound(long_messages="parts")
         gateway.submit([outgoing("银" * 100)])
         wire.answer(wire.take()[0], status=0x58)

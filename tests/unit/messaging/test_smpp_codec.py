@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from services.messaging.gateways import Outgoing
 from services.messaging.gateways import smpp_codec as codec
-from services.messaging.gateways.smpp_writer import SmppSettings, Whole, Writer
+from services.messaging.gateways.parts import Whole
+from services.messaging.gateways.smpp_writer import SmppSettings, Writer, in_words
 
 NUMBERS = st.text("0123456789", min_size=1, max_size=20)
 MOMENTS = st.datetimes(
@@ -418,7 +419,7 @@ class TestMessagesInParts:
         """Only when no part was taken may the whole be tried again; a part nobody knows of makes it ambiguous."""
         whole = Whole(5, 3)
         whole.faults += faults
-        result = whole.result()
+        result = whole.result(in_words)
 
         assert (result.token, result.verdict, result.code) == (5, verdict, code)
         assert result.gateway_id is None
@@ -429,4 +430,4 @@ class TestMessagesInParts:
         whole = Whole(5, 3)
         whole.last_id = "m-3"
 
-        assert whole.result() == (5, "accepted", "m-3", 0, "")
+        assert whole.result(in_words) == (5, "accepted", "m-3", 0, "")
