@@ -1,6 +1,5 @@
 """The messaging service: the one place that wires it."""
 
-import ssl
 from collections.abc import Awaitable, Mapping
 from datetime import timedelta
 
@@ -26,9 +25,10 @@ from services.messaging.delivery.actions.lane import Desk
 from services.messaging.delivery.actions.link import Link, Terms
 from services.messaging.delivery.actions.station import Patience, Station
 from services.messaging.gateway.actions import Configured, configure
+from services.messaging.gateway.rules import PROTOCOLS
 from services.messaging.gateway.servicer import GatewayServicer
-from services.messaging.gateways.smpp import SmppGateway
-from services.messaging.gateways.smpp_writer import SmppSettings
+from services.messaging.gateways import SmsGateway
+from services.messaging.gateways.drivers import Described, driver_of
 from services.messaging.reactions import REACTIONS
 from services.messaging.template.servicer import TemplateServicer
 
@@ -50,27 +50,28 @@ def servicers(frame: Frame) -> Servicers:
 async def prepare(frame: Frame) -> None:
     """Keep the gateways that the environment describes."""
     found = [
-        Configured(one.name, one.display_name, one.window, one.rate)
+        Configured(
+            one.name, one.display_name, one.window, one.rate, PROTOCOLS[one.protocol]
+        )
         for one in read_outside().messaging_gateways
     ]
     await configure(frame.uow, CALLER, found=found)
 
 
-def gateway_of(frame: Frame, outside: Outside, one: GatewaySettings) -> SmppGateway:
+def gateway_of(frame: Frame, outside: Outside, one: GatewaySettings) -> SmsGateway:
     """Return the driver of one configured gateway."""
-    host, _, port = (one.address or outside.smsc_address).rpartition(":")
-    return SmppGateway(
-        SmppSettings(
-            host=host,
-            port=int(port),
-            system_id=one.system_id or outside.smsc_system_id,
-            password=frame.settings.shared.secret(one.password_file),
-            window=one.window,
-            tls=ssl.create_default_context() if one.tls else None,
-            final_receipt_after=one.final_receipt_after,
-        ),
-        clock=frame.clock,
+    described = Described(
+        protocol=one.protocol,
+        address=one.address or outside.smsc_address,
+        system_id=one.system_id or outside.smsc_system_id,
+        password=frame.settings.shared.secret(one.password_file),
+        window=one.window,
+        final_receipt_after=one.final_receipt_after,
+        tls=one.tls,
+        service_id=one.service_id,
+        country_code=one.country_code,
     )
+    return driver_of(described, frame.clock)
 
 
 def links_of(frame: Frame, outside: Outside) -> Mapping[str, Link]:

@@ -117,7 +117,7 @@ class GatewaySettings(BaseModel):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")
     display_name: str = ""
-    protocol: Literal["smpp"] = "smpp"
+    protocol: Literal["smpp", "cmpp2", "cmpp3"] = "smpp"
     address: str = Field(default="", pattern=r"^([^:\s]+:[0-9]{1,5})?$")
     system_id: str = ""
     password_file: str = "smsc-password"  # noqa: S105 - the name of a file
@@ -127,6 +127,8 @@ class GatewaySettings(BaseModel):
     validity_seconds: float = Field(default=7200, gt=0, le=172_800)
     final_receipt_after: float = Field(default=3600, gt=0, le=172_800)
     tls: bool = False
+    service_id: str = Field(default="", pattern=r"^[\x21-\x7e]{0,10}$")
+    country_code: bool = False
 
 
 class Outside(BaseSettings):

@@ -13,12 +13,12 @@ from services.messaging.gateway.tables import Gateway
 CONFIGURED = """
     INSERT INTO gateways AS g (gateway, display_name, protocol, configured, state, send_window, rate, update_time,
                                version)
-    SELECT line.gateway, line.display_name, $1, true, 1, line.send_window, line.rate, $2, 1
-    FROM unnest($3::text[], $4::text[], $5::integer[], $6::integer[])
-        AS line (gateway, display_name, send_window, rate)
+    SELECT line.gateway, line.display_name, line.protocol, true, 1, line.send_window, line.rate, $1, 1
+    FROM unnest($2::text[], $3::text[], $4::integer[], $5::integer[], $6::smallint[])
+        AS line (gateway, display_name, send_window, rate, protocol)
     ON CONFLICT (gateway) DO UPDATE
-    SET display_name = excluded.display_name, configured = true, send_window = excluded.send_window,
-        rate = excluded.rate"""
+    SET display_name = excluded.display_name, protocol = excluded.protocol, configured = true,
+        send_window = excluded.send_window, rate = excluded.rate"""
 FORGOTTEN = "UPDATE gateways SET configured = false WHERE configured AND gateway <> ALL ($1::text[])"
 REPORTED = """
     UPDATE gateways SET report_time = $2, bound_time = CASE WHEN $3 THEN $2 ELSE bound_time END
@@ -33,6 +33,7 @@ class Configured:
     display_name: str
     window: int
     rate: int
+    protocol: int = SMPP
 
 
 async def configure(
@@ -42,12 +43,12 @@ async def configure(
     async with uow(caller) as work:
         await work.run(
             CONFIGURED,
-            SMPP,
             work.now,
             [one.gateway for one in found],
             [one.display_name or one.gateway for one in found],
             [one.window for one in found],
             [one.rate for one in found],
+            [one.protocol for one in found],
         )
         await work.run(FORGOTTEN, [one.gateway for one in found])
 

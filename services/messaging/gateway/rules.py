@@ -11,8 +11,9 @@ class State(IntEnum):
     PAUSED = 2
 
 
-SMPP = 1
-"""The protocol's number in the contract."""
+SMPP, CMPP_2, CMPP_3 = 1, 2, 3
+PROTOCOLS = {"smpp": SMPP, "cmpp2": CMPP_2, "cmpp3": CMPP_3}
+"""Protocols by their names in the settings, with the contract's numbers."""
 
 FRESH = timedelta(seconds=15)
 """A worker reports about its links every second; one that has been silent so long is gone."""

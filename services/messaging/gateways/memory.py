@@ -118,10 +118,17 @@ class RememberingGateway:
         return Health(self.state, self.why, len(self._unanswered), dict(self._counts))
 
     async def stop(self, drain_seconds: float) -> None:
-        """Answer what waits unless the centre is silent, and report the rest as lost."""
+        """Answer what waits unless the centre is silent, else wait for answers; report the rest as lost."""
         self._change("stopping", "")
         if not self.silent:
             self.answer()
+        try:
+            async with asyncio.timeout(drain_seconds):
+                while self._unanswered:
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            pass  # what is left is reported as lost
         if self._unanswered:
             self._lose("stopped")
         self._change("stopped", "")

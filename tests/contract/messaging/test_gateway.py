@@ -9,7 +9,7 @@ from guanhu.messaging.v1.gateway_pb2_grpc import GatewayServiceStub
 from services.chassis.caller import service_caller
 from services.messaging.__main__ import SERVICE
 from services.messaging.gateway.actions import Configured, configure, report
-from services.messaging.gateway.rules import State
+from services.messaging.gateway.rules import PROTOCOLS, State
 from tests.builders import request_id
 from tests.refusals import refused
 
@@ -54,7 +54,9 @@ async def test_gateways_are_those_of_the_settings(served):
     )
     found = await stub(served).ListGateways(pb.ListGatewaysRequest(query="tele"))
     await configure(
-        served.frame.uow, CALLER, found=[Configured("mobile", "移动", 20, 10)]
+        served.frame.uow,
+        CALLER,
+        found=[Configured("mobile", "移动", 20, 10, PROTOCOLS["cmpp2"])],
     )
     changed, gone = await one(served), await refused(one(served, "telecom"))
 
@@ -66,6 +68,8 @@ async def test_gateways_are_those_of_the_settings(served):
     assert (first.total_size, rest.next_page_token) == (3, "")
     assert [(each.window, each.rate) for each in found.gateways] == [(10, 500)]
     assert (changed.display_name, changed.window, changed.rate) == ("移动", 20, 10)
+    assert {each.protocol for each in first.gateways} == {pb.GATEWAY_PROTOCOL_SMPP}
+    assert changed.protocol == pb.GATEWAY_PROTOCOL_CMPP_2
     assert changed.state == pb.GATEWAY_STATE_RUNNING
     assert gone == ("NOT_FOUND", "NOT_FOUND")
 
