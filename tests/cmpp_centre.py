@@ -78,6 +78,7 @@ class CmppCentre(Centre):
         self.version = version
         self.three = version >= 0x30
         self.proves = True
+        self.busy = 0
         self.submits = []
         self.asked = 0
 
@@ -116,6 +117,8 @@ class CmppCentre(Centre):
         right = hashlib.md5(source + bytes(9) + secret + b"%010d" % stamp).digest()
         known = source == b"901234" and theirs == right
         status = 4 if version > self.version else 0 if known else 3
+        if self.busy:
+            self.busy, status = self.busy - 1, 5
         proof = bytes(16)
         if not status and self.proves:
             proof = hashlib.md5(self.status(0) + theirs + secret).digest()
