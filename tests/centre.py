@@ -75,7 +75,7 @@ class Centre:
     Takes messages and answers as it is told.
 
     ``judge`` says what becomes of a message to a number: accepted, throttled, temporary or rejected. While ``silent``,
-    messages wait in ``waiting`` until ``answer`` is called.
+    messages wait in ``waiting`` until ``answer`` is called. ``numbers`` are those of all that ever arrived.
     """
 
     def __init__(self):
@@ -86,6 +86,7 @@ class Centre:
         self.binds = 0
         self.frames = Counter()
         self.taken: list[Taken] = []
+        self.numbers = set()
         self.most = self.most_frames = 0
         self.told, self.acked = {}, []
         self._parts, self._ids = {}, 0
@@ -118,6 +119,7 @@ class Centre:
     def arrived(self, submission):
         """Take a submission, and answer it unless silent."""
         self.waiting.append(submission)
+        self.numbers.add(submission.number)
         self.most = max(self.most, len({one.message for one in self.waiting}))
         self.most_frames = max(self.most_frames, len(self.waiting))
         if not self.silent:

@@ -235,7 +235,7 @@ class Keeps:
         assert [state for state, _ in core.states].count("refused") == 1
         assert core.gateway.room() == 0
 
-    @pytest.mark.parametrize("seed", range(5))
+    @pytest.mark.parametrize("seed", range(3))
     async def test_whatever_happens_each_token_comes_back_once(self, rig, seed):
         """A random mixture of short and long texts, all verdicts, silence, answers and cuts."""
         dice = random.Random(seed)
@@ -243,22 +243,24 @@ class Keeps:
         rig.judge = lambda number: dice.choice(verdicts)
         core = await rig.open()
         sent = 0
-        for _ in range(60):
-            rig.silent = dice.random() < 0.5
-            count = dice.randint(0, core.gateway.room())
-            batch = [
-                message(sent + place, LONG if dice.random() < 0.2 else "您好")
-                for place in range(count)
-            ]
-            if batch:
-                core.gateway.submit(batch)
-            sent += count
-            core.most = max(core.most, (await core.gateway.health()).unanswered)
-            await asyncio.sleep(dice.choice((0, 0.002, 0.01)))
-            if dice.random() < 0.5:
-                rig.answer(dice.randint(1, WINDOW))
-            if dice.random() < 0.08:
-                rig.cut()
+        async with asyncio.timeout(30):
+            while sent < 100:
+                rig.silent = dice.random() < 0.5
+                count = dice.randint(0, core.gateway.room())
+                if count:
+                    core.gateway.submit(
+                        [
+                            message(sent + place, dice.choice(("您好", "您好", LONG)))
+                            for place in range(count)
+                        ]
+                    )
+                sent += count
+                core.most = max(core.most, (await core.gateway.health()).unanswered)
+                await asyncio.sleep(dice.choice((0, 0.002, 0.01)))
+                if dice.random() < 0.5:
+                    rig.answer(dice.randint(1, WINDOW))
+                if dice.random() < 0.08:
+                    rig.cut()
         rig.silent = False
         rig.answer()
         await until(lambda: len(core.told) == sent)
@@ -266,7 +268,6 @@ class Keeps:
         taken = Counter(one.number for one in rig.taken)
         accepted = [one.token for one in core.results if one.verdict == "accepted"]
 
-        assert sent > 50
         assert core.told == Counter(range(sent))
         assert max(core.most, rig.most) <= WINDOW
         assert max(taken.values()) == 1
