@@ -61,7 +61,7 @@ class CmppGateway(StreamGateway):
         return self._writer.entries(message)
 
     def _number_of(self, body: bytes) -> str | None:
-        return codec.read_submit_resp(body)[1]
+        return codec.message_id_of(body)
 
     def _in_words(self, status: int) -> str:
         return in_words(status)
@@ -69,7 +69,7 @@ class CmppGateway(StreamGateway):
     def answered(self, entry: Entry, status: int, body: bytes) -> None:
         """Pass the verdict on; the gateway's number of a part that it took is kept for its receipt."""
         if isinstance(entry, Part) and self._verdicts.get(status) == "accepted":
-            self._receipts.expect(entry.whole, codec.read_submit_resp(body)[1])
+            self._receipts.expect(entry.whole, codec.message_id_of(body))
         super().answered(entry, status, body)
 
     def _whole_ended(self, whole: Whole, result: SubmitResult) -> None:

@@ -77,7 +77,7 @@ class CmppSession(Session[Entry]):
 
     def _take_answer(self, sequence: int, body: bytes) -> None:
         try:
-            result, _ = codec.read_submit_resp(body)
+            result = codec.result_of(body)
         except codec.MalformedPdu:
             self.abort(WRONG)
             return

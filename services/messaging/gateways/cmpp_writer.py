@@ -52,16 +52,11 @@ class Writer:
         The protocol has no code for the default alphabet: a short text of plain ASCII travels as that, any other in
         UCS-2, whatever the message asks for.
         """
-        data = encoding.encode(message.text, message.encoding)
-        if (
-            message.encoding == "gsm7"
-            and message.text.isascii()
-            and not encoding.is_long(data, "gsm7")
-        ):
-            content = message.text.encode("ascii")
-            return entries_of(
-                message.token, [self._body(message, content, codec.ASCII)]
-            )
+        if message.encoding == "gsm7":
+            septets = encoding.encode(message.text, "gsm7")
+            if message.text.isascii() and not encoding.is_long(septets, "gsm7"):
+                body = self._body(message, message.text.encode("ascii"), codec.ASCII)
+                return entries_of(message.token, [body])
         data = encoding.encode(message.text, "ucs2")
         pieces = [data]
         if encoding.is_long(data, "ucs2"):

@@ -7,6 +7,7 @@ Source: SMPP Protocol Specification v3.4, issue 1.2; the section is named where 
 import re
 import struct
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from services.messaging.gateways import ReceiptState, Verdict
@@ -173,9 +174,13 @@ def bind_body(system_id: str, password: str, system_type: str) -> bytes:
 
 def absolute_time(moment: datetime | None) -> bytes:
     """Return *moment* in UTC as an absolute time, section 7.1.1.1; empty for None."""
-    if moment is None:
-        return b"\0"
-    return moment.astimezone(UTC).strftime("%y%m%d%H%M%S").encode() + b"000+\0"
+    return b"\0" if moment is None else _second(int(moment.timestamp()))
+
+
+@lru_cache(maxsize=64)
+def _second(moment: int) -> bytes:
+    """Return a second since the epoch as text; messages of one moment end in the same."""
+    return f"{datetime.fromtimestamp(moment, UTC):%y%m%d%H%M%S}000+\0".encode()
 
 
 def submit_body(

@@ -334,11 +334,9 @@ class TestWhatWeRead:
         body = msg_id + bytes((result,))
         theirs.resolve(codec.pdu(codec.SUBMIT_RESP, 1, body))
 
-        assert codec.read_submit_resp(body) == (theirs.status, f"{theirs.msg_id:016x}")
-        assert codec.read_submit_resp(msg_id + bytes((0, 0, 0, result))) == (
-            result,
-            msg_id.hex(),
-        )
+        assert codec.result_of(body) == theirs.status
+        assert codec.message_id_of(body) == f"{theirs.msg_id:016x}"
+        assert codec.result_of(msg_id + bytes((0, 0, 0, result))) == result
 
     def test_a_status_report_by_hand(self):
         """Msg_Id, Stat, Submit_time, Done_time, Dest_terminal_Id, SMSC_sequence: 60 octets in 2.0, 71 in 3.0."""
@@ -415,7 +413,7 @@ class TestWhatWeRead:
     def test_an_answer_of_no_version_is_malformed(self, length):
         """Neither form has this length."""
         with pytest.raises(codec.MalformedPdu):
-            codec.read_submit_resp(bytes(length))
+            codec.result_of(bytes(length))
         with pytest.raises(codec.MalformedPdu):
             codec.read_connect_resp(bytes(length + 9))
 
