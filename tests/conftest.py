@@ -1,14 +1,25 @@
 """Fixtures of all tests: one PostgreSQL per test process, one bank per module."""
 
+import os
 import tempfile
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from deploy.localpg import LocalPostgres
 from services.chassis.vault import generate_keys
 from tests.bank import TrialBank
+
+settings.register_profile(
+    "house",
+    deadline=None,  # no test is timed: a busy machine is no fault
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+    print_blob=True,
+)
+settings.load_profile("house")
 
 
 @pytest.fixture(scope="session")
