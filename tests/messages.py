@@ -1,23 +1,29 @@
 """A messaging service beside a customer service: people in groups, templates, batches, and a centre in memory."""
 
 from types import SimpleNamespace
+from uuid import UUID
 
 from guanhu.customer.v1 import consent_pb2, customer_pb2, group_pb2
 from guanhu.customer.v1.consent_pb2_grpc import ConsentServiceStub
 from guanhu.customer.v1.group_pb2_grpc import GroupServiceStub
-from guanhu.messaging.v1 import batch_pb2, template_pb2
+from guanhu.messaging.v1 import batch_pb2, inbound_pb2, template_pb2
 from guanhu.messaging.v1.batch_pb2_grpc import SmsBatchServiceStub
+from guanhu.messaging.v1.inbound_pb2_grpc import InboundServiceStub
 from guanhu.messaging.v1.template_pb2_grpc import TemplateServiceStub
 from guanhu.parameter.v1 import parameter_pb2
 from guanhu.parameter.v1.parameter_pb2_grpc import ParameterServiceStub
 
+from services.allocation.__main__ import SERVICE as ALLOCATION
+from services.allocation.identity.queries import LocalKeys
 from services.chassis.caller import service_caller
 from services.customer.__main__ import SERVICE as CUSTOMER
 from services.messaging.__main__ import SERVICE
 from services.messaging.delivery.actions.lane import Desk, Lane
 from services.messaging.delivery.actions.link import Link, Terms
 from services.messaging.delivery.actions.station import Patience, Station
+from services.messaging.delivery.rules import source_of
 from services.messaging.gateways.memory import RememberingGateway
+from services.messaging.inbound.actions.listen import Listener
 from services.messaging.reactions import REACTIONS
 from tests.builders import request_id
 from tests.snapshots import a_customer_line, import_day
@@ -48,8 +54,28 @@ async def start(bank, numbers=("01", "02", "03"), owner="teller", same=None):
     return SimpleNamespace(customer=customer, messaging=messaging)
 
 
+async def allocation_of(bank):
+    """Serve allocation, whose tokens services started from now on take."""
+    served = await bank.serve(ALLOCATION)
+    found = await LocalKeys(served.frame.uow).fetch()
+    bank.keys.more.update(found.keys)
+    await served.frame.keyring.refresh()
+    return served
+
+
+async def with_tokens(bank, town):
+    """Serve allocation beside a town: a worker in a process of its own needs a token to follow the feed."""
+    town.allocation = await allocation_of(bank)
+    bank._addresses.pop("allocation")  # the services of later tests ask nobody
+    for served in (town.customer, town.messaging):
+        await served.frame.keyring.refresh()
+    return town
+
+
 async def stop(town):
-    """Stop both."""
+    """Stop all."""
+    if hasattr(town, "allocation"):
+        await town.allocation.stop()
     await town.messaging.stop()
     await town.customer.stop()
 
@@ -217,6 +243,16 @@ async def tell(town, fact, branch=101):
         )
 
 
+def inbox(town, who="teller"):
+    """Return the stub of what customers answered."""
+    return town.messaging.as_(who)(InboundServiceStub)
+
+
+async def answers(town, who="teller", **filters):
+    """Return a page of what customers answered."""
+    return await inbox(town, who).ListInbound(inbound_pb2.ListInboundRequest(**filters))
+
+
 def counts(batch):
     """Return the eight counts of a batch, in the contract's order."""
     return (
@@ -249,6 +285,17 @@ class Sender:
             self.desk, {"demo": self.link}, folder, patience=Patience()
         )
         self.lane = Lane(self.desk, self.link)
+        self.listener = Listener(
+            uow=frame.uow, caller=self.desk.caller, vault=frame.vault
+        )
+
+    async def hear(self, number, text, *, batch=None):
+        """Let the customer of *number* answer *batch*, or nothing in particular; return how many were stored."""
+        dest = "95599"
+        if batch is not None:
+            dest = source_of(dest, UUID(batch.name.partition("/")[2]))
+        self.gateway.hear(f"86{mobile_of(number)}", text, dest=dest)
+        return await self.listener.take(self.link)
 
     async def open(self):
         """Take a seat, settle what was left, and connect."""

@@ -7,9 +7,10 @@ times is parked with its cause, its branch goes on, and it can be sent through a
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import grpc
@@ -195,6 +196,7 @@ class Follower:
             kind.DESCRIPTOR.full_name: (kind, act) for kind, act in reactions.items()
         }
         self.woken = asyncio.Event()
+        self.heard = -inf
 
     async def wake(self) -> None:
         """Be woken by the source as long as it streams; polling is the truth when it does not."""
@@ -208,25 +210,41 @@ class Follower:
                 await asyncio.sleep(2)
 
     async def step(self) -> int:
-        """Look at every branch once; return how many events were handled."""
+        """
+        Look at every branch once; return how many events were handled.
+
+        ``heard`` is when the source was last asked, by the loop's time, with everything it had stored since.
+        """
+        asked = asyncio.get_running_loop().time()
         heads = (
             await self._stub.ListHeads(events_pb2.ListHeadsRequest(), timeout=5)
         ).heads
+        behind = await self._behind(heads)
+        metrics.LAG.labels(self.source).set(
+            sum(head.last_sequence - position for head, position in behind)
+        )
+        handled = 0
+        for head, position in behind:
+            handled += await self._branch(head.branch_id, position)
+        if not behind or not await self._behind(heads):
+            self.heard = asked
+        return handled + await self._redrive()
+
+    async def _behind(
+        self, heads: Iterable[events_pb2.Head]
+    ) -> list[tuple[events_pb2.Head, int]]:
+        """Return the heads of which something is not handled yet, each with the position of its branch."""
         async with self._uow.read(self._caller) as work:
             known = {
                 row["branch_id"]: row["sequence"]
                 for row in await work.run(POSITIONS, self.source)
             }
-        behind = [
-            head for head in heads if head.last_sequence > known.get(head.branch_id, 0)
+        found = [(head, known.get(head.branch_id, 0)) for head in heads]
+        return [
+            (head, position)
+            for head, position in found
+            if head.last_sequence > position
         ]
-        metrics.LAG.labels(self.source).set(
-            sum(head.last_sequence - known.get(head.branch_id, 0) for head in behind)
-        )
-        handled = 0
-        for head in behind:
-            handled += await self._branch(head.branch_id, known.get(head.branch_id, 0))
-        return handled + await self._redrive()
 
     async def _branch(self, branch_id: int, position: int) -> int:
         handled = 0

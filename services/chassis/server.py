@@ -100,7 +100,9 @@ class Service:
     parameters: Parameters = field(default_factory=Parameters)
     reactions: Callable[[Frame], Mapping[str, Reactions]] = lambda frame: {}
     due: Callable[[Frame], Sequence[Due]] = lambda frame: ()
-    loops: Callable[[Frame], Sequence[Awaitable[None]]] = lambda frame: ()
+    loops: Callable[[Frame, Mapping[str, Follower]], Sequence[Awaitable[None]]] = (
+        lambda frame, followers: ()
+    )
     keys: Callable[[UnitOfWork, Vault], KeySource] | None = None
     prepare: Callable[[Frame], Awaitable[None]] | None = None
 
@@ -304,7 +306,8 @@ def work_loops(service: Service, frame: Frame) -> list[Awaitable[None]]:
         clock=frame.clock,
         due=service.due(frame),
     )
-    return [*loops_of(followers, errands, due), *service.loops(frame)]
+    by_source = {one.source: one for one in followers}
+    return [*loops_of(followers, errands, due), *service.loops(frame, by_source)]
 
 
 async def run(

@@ -202,10 +202,12 @@ class DueRunner:
 async def repeat(
     name: str, step: Callable[[], Awaitable[int]], woken: asyncio.Event | None = None
 ) -> None:
-    """Call *step* for ever: again at once while it finds work, else after a second or when *woken*."""
+    """Call *step* for ever: again at once while it finds work, else after a second or when *woken* since it began."""
     failing = False
     while True:
         found = 0
+        if woken is not None:
+            woken.clear()
         try:
             found = await step()
             failing = False
@@ -218,7 +220,6 @@ async def repeat(
         if woken is None:
             await asyncio.sleep(POLL_SECONDS)
             continue
-        woken.clear()
         try:
             await asyncio.wait_for(woken.wait(), POLL_SECONDS)
         except TimeoutError:

@@ -1,6 +1,6 @@
 """
-Owns: template, gateway, batch, delivery
-Publishes: MessageSettled, BatchFinished
+Owns: template, gateway, batch, delivery, inbound
+Publishes: MessageSettled, BatchFinished, OptOutReceived
 Follows: customer
 Calls: customer, allocation, engagement
 """

@@ -7,12 +7,14 @@ from guanhu.customer.v1 import reason_pb2 as customer_reason_pb2
 from guanhu.messaging.v1 import (
     batch_pb2_grpc,
     gateway_pb2_grpc,
+    inbound_pb2_grpc,
     reason_pb2,
     template_pb2_grpc,
 )
 
 from services.chassis.caller import service_caller
 from services.chassis.config import folder_of_state
+from services.chassis.feed import Follower
 from services.chassis.server import Frame, Service, Servicers, main
 from services.messaging.batch.servicer.batches import SmsBatchServicer
 from services.messaging.config import (
@@ -23,12 +25,15 @@ from services.messaging.config import (
 )
 from services.messaging.delivery.actions.lane import Desk
 from services.messaging.delivery.actions.link import Link, Terms
+from services.messaging.delivery.actions.news import News
 from services.messaging.delivery.actions.station import Patience, Station
 from services.messaging.gateway.actions import Configured, configure
 from services.messaging.gateway.rules import PROTOCOLS
 from services.messaging.gateway.servicer import GatewayServicer
 from services.messaging.gateways import SmsGateway
 from services.messaging.gateways.drivers import Described, driver_of
+from services.messaging.inbound.actions.listen import Listener
+from services.messaging.inbound.servicer import InboundServicer
 from services.messaging.reactions import REACTIONS
 from services.messaging.template.servicer import TemplateServicer
 
@@ -44,6 +49,7 @@ def servicers(frame: Frame) -> Servicers:
         ),
         (gateway_pb2_grpc.add_GatewayServiceServicer_to_server, GatewayServicer(frame)),
         (batch_pb2_grpc.add_SmsBatchServiceServicer_to_server, SmsBatchServicer(frame)),
+        (inbound_pb2_grpc.add_InboundServiceServicer_to_server, InboundServicer(frame)),
     )
 
 
@@ -87,13 +93,21 @@ def links_of(frame: Frame, outside: Outside) -> Mapping[str, Link]:
     }
 
 
-def loops(frame: Frame) -> list[Awaitable[None]]:
-    """Return the sender."""
+def loops(frame: Frame, followers: Mapping[str, Follower]) -> list[Awaitable[None]]:
+    """Return the sender, which sends by what the follower of the customer service knows of refusals."""
     outside = read_outside()
-    desk = Desk(uow=frame.uow, caller=CALLER, vault=frame.vault, clock=frame.clock)
+    desk = Desk(
+        uow=frame.uow,
+        caller=CALLER,
+        vault=frame.vault,
+        clock=frame.clock,
+        news=News(followers["customer"]),
+    )
+    links = links_of(frame, outside)
+    listener = Listener(uow=frame.uow, caller=CALLER, vault=frame.vault)
     station = Station(
         desk,
-        links_of(frame, outside),
+        links,
         folder_of_state() / "flight",
         tree=lambda: frame.keyring.tree,
         patience=Patience(
@@ -101,7 +115,7 @@ def loops(frame: Frame) -> list[Awaitable[None]]:
             outside.messaging_fence_steady,
         ),
     )
-    return [station.run()]
+    return [station.run(), *listener.loops(links.values())]
 
 
 SERVICE = Service(

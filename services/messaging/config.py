@@ -34,6 +34,30 @@ PARAMETERS = Parameters(
         "客户回复即视为拒收的词语，模板正文不得自行引导。",
     ),
     Declared(
+        "opt_in_words",
+        ["HF", "恢复", "恢复接收"],
+        "Words by which a customer who refused allows messages again.",
+        "客户回复即视为恢复接收的词语。",
+    ),
+    Declared(
+        "opt_in_text_version",
+        "sms-2026-11",
+        "Version of the text to which a customer agrees by such a word.",
+        "客户恢复接收时所同意文本的版本号。",
+    ),
+    Declared(
+        "opt_out_confirmation",
+        "您已拒收我行营销短信，即时生效；如需恢复请回复HF。",
+        "Text that confirms a refusal to the customer, without signature; empty sends none.",
+        "客户拒收后的确认短信（不含签名），为空则不发送。",
+    ),
+    Declared(
+        "opt_in_confirmation",
+        "您已恢复接收我行短信；如需拒收请回复R。",
+        "Text that confirms to the customer that messages are allowed again; empty sends none.",
+        "客户恢复接收后的确认短信（不含签名），为空则不发送。",
+    ),
+    Declared(
         "forbidden_phrases",
         [
             "保本",

@@ -21,7 +21,7 @@ LOOK_UP = {
         "revocations",
     },
     "engagement": set(),
-    "messaging": {"templates", "template_revisions", "gateways"},
+    "messaging": {"templates", "template_revisions", "gateways", "opt_outs"},
 }
 """Tables without a branch: small, read by all, reference tables when the data is spread."""
 

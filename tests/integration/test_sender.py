@@ -515,8 +515,12 @@ def environment(town, centre, tmp_path):
         "GUANHU_MESSAGING_RECEIPT_GRACE": "2",
         "GUANHU_MESSAGING_FENCE_STEADY": "1",
         **{
-            f"GUANHU_{name}_ADDRESS": f"127.0.0.1:{free_port()}"
-            for name in ("ALLOCATION", "CUSTOMER", "ENGAGEMENT")
+            f"GUANHU_{name}_ADDRESS": address
+            for name, address in (
+                ("ALLOCATION", town.allocation.address),
+                ("CUSTOMER", town.customer.address),
+                ("ENGAGEMENT", f"127.0.0.1:{free_port()}"),
+            )
         },
     }
 
@@ -550,8 +554,11 @@ async def until(condition, seconds=60):
     raise AssertionError("it never came to that")
 
 
-async def test_a_killed_sender_doubles_nothing_and_loses_nobody(town, centre, tmp_path):
+async def test_a_killed_sender_doubles_nothing_and_loses_nobody(
+    bank, town, centre, tmp_path
+):
     """Killed three times in the middle of 2,000 messages; every snapshot sums to the total, each number got one."""
+    await messages.with_tokens(bank, town)
     batch = await large_batch(town)
     told = environment(town, centre, tmp_path)
     sums, ambiguous = set(), []

@@ -64,6 +64,9 @@ HAD = """
       AND o.state = 4 AND o.settle_time >= $3
     GROUP BY r.number"""
 
+REFUSED = """
+    SELECT mobile_index FROM opt_outs WHERE mobile_index = ANY ($1::bytea[]) AND purpose = $2 AND refused"""
+
 
 @dataclass(frozen=True, slots=True)
 class Filters:
@@ -247,3 +250,9 @@ async def capped(
         if (caps["week"] and row.week >= caps["week"])
         or (caps["month"] and row.month >= caps["month"])
     )
+
+
+async def refused(work: Work, indexes: Sequence[bytes], purpose: int) -> set[bytes]:
+    """Return which of these numbers, by their indexes, get no messages of *purpose*: their holders answered so."""
+    rows = await work.run(REFUSED, list(indexes), purpose)
+    return {row.mobile_index for row in rows}

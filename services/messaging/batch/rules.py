@@ -50,18 +50,28 @@ class RecipientState(IntEnum):
 
 
 class Exclusion(IntEnum):
-    """Why a person is left out, with the contract's numbers: the first that holds, in this order."""
+    """
+    Why a person is left out, with the contract's numbers: the first that holds, in this order.
+
+    The order is that of the lines, as in the contract, and not that of the numbers. Source: order of the checks of
+    one recipient, in the rules on commercial messages.
+    """
 
     NO_MOBILE = 1
     INVALID_MOBILE = 2
     DO_NOT_DISTURB = 3
     CONSENT_MISSING = 4
     CONSENT_WITHDRAWN = 5
+    REFUSED_BEFORE = 11
     SAME_NUMBER = 6
     NOT_OWNED = 7
     CAP_REACHED = 8
     FIELD_MISSING = 9
     TOO_LONG = 10
+
+
+RANK: Mapping[int, int] = {reason: place for place, reason in enumerate(Exclusion)}
+"""The place of each reason among those that are looked at."""
 
 
 class UnknownPolicy(IntEnum):
@@ -127,14 +137,15 @@ class Measure:
     """
     What the lines of a batch depend on besides its people.
 
-    ``sender`` is set where only customers of the sender's own may be written to; ``capped`` are those who had
-    enough; ``owners`` are names of staff by key.
+    ``sender`` is set where only customers of the sender's own may be written to; ``refused`` are mobiles whose
+    holders refused by an answer; ``capped`` are customers who had enough; ``owners`` are names of staff by key.
     """
 
     text: Compiled
     branch_name: str
     segment_limit: int
     sender: str = ""
+    refused: Collection[str] = frozenset()
     capped: Collection[str] = frozenset()
     owners: Mapping[str, str] = field(default_factory=dict)
 
@@ -213,13 +224,16 @@ def left_out(person: Person, measure: Measure) -> int:
     if not person.mobile:
         return Exclusion.NO_MOBILE
     owned = person.owner == measure.sender or not measure.sender
+    mobile = mobile_of(person.mobile)
     against = (
-        Exclusion.INVALID_MOBILE if not mobile_of(person.mobile) else 0,
+        Exclusion.INVALID_MOBILE if not mobile else 0,
         person.reason,
+        Exclusion.REFUSED_BEFORE if mobile in measure.refused else 0,
         0 if owned else Exclusion.NOT_OWNED,
         Exclusion.CAP_REACHED if person.number in measure.capped else 0,
     )
-    return min((reason for reason in against if reason), default=0)
+    found = [Exclusion(reason) for reason in against if reason]
+    return min(found, key=RANK.__getitem__, default=0)
 
 
 def lines_of(people: Iterable[Person], measure: Measure) -> list[Line]:
@@ -238,7 +252,7 @@ def lines_of(people: Iterable[Person], measure: Measure) -> list[Line]:
     for ordinal, (person, reason, text, segments) in enumerate(found, 1):
         mobile = mobile_of(person.mobile)
         held = holders.get(mobile, person.number) != person.number
-        if held and (not reason or reason > Exclusion.SAME_NUMBER):
+        if held and (not reason or RANK[reason] > RANK[Exclusion.SAME_NUMBER]):
             lines.append(Line(ordinal, person, mobile, Exclusion.SAME_NUMBER))
         elif reason:
             lines.append(Line(ordinal, person, mobile, reason))
@@ -266,9 +280,9 @@ def pieces_of(lines: Sequence[Line]) -> list[Piece]:
 
 
 def exclusions_of(lines: Iterable[Line]) -> list[int]:
-    """Return how many are left out for each reason, in the order of the reasons."""
+    """Return how many are left out for each reason, by the reasons' numbers from 1."""
     counts = Counter(line.reason for line in lines)
-    return [counts[reason] for reason in Exclusion]
+    return [counts[number] for number in range(1, len(Exclusion) + 1)]
 
 
 def samples_of(lines: Iterable[Line]) -> list[int]:

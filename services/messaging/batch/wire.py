@@ -83,8 +83,9 @@ def batch_to(shown: Shown, vault: Vault) -> pb.Batch:
     )
     for state in RecipientState:
         setattr(found, f"{state.name.lower()}_count", stand[state])
+    planned = dict(enumerate(row.exclusions, 1))
     for reason in Exclusion:
-        count = row.exclusions[reason - 1] + shown.late.get(reason, 0)
+        count = planned.get(reason, 0) + shown.late.get(reason, 0)
         if count:
             found.exclusions.add(reason=reason, count=count)  # type: ignore[arg-type]
     return found

@@ -1,13 +1,13 @@
 """Reads for sending: where there is work, what a chunk holds, who refused, and whose a receipt is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from services.chassis.db import Work
-from services.messaging.batch.queries import capped
+from services.messaging.batch.queries import capped, refused
 from services.messaging.batch.rules import Exclusion
 from services.messaging.delivery.rules import Mark, late_reason
 from services.messaging.template.rules import Purpose
@@ -23,7 +23,7 @@ BATCH = """
     SELECT branch_id, batch_id, purpose, state, gateway, unknown_policy, confirmer, template_display_name
     FROM batches WHERE branch_id = $1 AND batch_id = $2"""
 LOADED = """
-    SELECT r.ordinal, r.number, r.message, r.segments
+    SELECT r.ordinal, r.number, r.mobile_index, r.message, r.segments
     FROM recipients AS r
     LEFT JOIN outcomes AS o ON o.branch_id = r.branch_id AND o.batch_id = r.batch_id AND o.ordinal = r.ordinal
     LEFT JOIN unknowns AS u ON u.branch_id = r.branch_id AND u.batch_id = r.batch_id AND u.ordinal = r.ordinal
@@ -77,6 +77,7 @@ class Ready:
 
     ordinal: int
     number: str
+    mobile_index: bytes
     message: bytes
     segments: int
     reason: int = 0
@@ -92,6 +93,20 @@ async def late(
         marks.setdefault(row.number, []).append(Mark(**found))
     reasons = {number: late_reason(found, purpose) for number, found in marks.items()}
     return {number: reason for number, reason in reasons.items() if reason}
+
+
+async def refused_by_answer(
+    work: Work, waiting: Mapping[str, bytes], purpose: int
+) -> dict[str, int]:
+    """Return who of the customers *waiting*, with the indexes of their mobiles, refused *purpose* by an answer."""
+    if purpose == Purpose.SERVICE:
+        return {}
+    found = await refused(work, list(waiting.values()), purpose)
+    return {
+        number: Exclusion.REFUSED_BEFORE
+        for number, index in waiting.items()
+        if index in found
+    }
 
 
 async def over_cap(

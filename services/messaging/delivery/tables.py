@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Integer, LargeBinary, SmallInteger, Text, Uuid
+from sqlalchemy import Boolean, Integer, LargeBinary, SmallInteger, Text, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.chassis.tables import Moment, rows_of
@@ -61,3 +61,21 @@ class Refusal(Row):  # type: ignore[valid-type,misc]
     act: Mapped[int] = mapped_column(SmallInteger)
     place: Mapped[str] = mapped_column(Text)
     update_time: Mapped[datetime] = mapped_column(Moment)
+
+
+class OptOut(Row):  # type: ignore[valid-type,misc]
+    """
+    What the holder of a number last said by answering a message, for one purpose; for the whole bank.
+
+    A number that was indexed under several keys has a row for each. ``inbound_id`` is the answer.
+    """
+
+    __tablename__ = "opt_outs"
+
+    mobile_index: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    purpose: Mapped[int] = mapped_column(
+        SmallInteger, primary_key=True, autoincrement=False
+    )
+    refused: Mapped[bool] = mapped_column(Boolean)
+    inbound_id: Mapped[UUID] = mapped_column(Uuid)
+    receive_time: Mapped[datetime] = mapped_column(Moment)

@@ -146,6 +146,7 @@ async def draft(
         branch_name=crowd.branch_name,
         segment_limit=ready.segment_limit,
         sender=caller.key if caller.own_only else "",
+        refused=await _refused(uow, caller, vault, ready=ready, crowd=crowd),
         capped=await _capped(uow, caller, ready, crowd),
         owners=crowd.owners,
     )
@@ -182,6 +183,23 @@ async def _capped(
         return await queries.capped(
             work, caller.branch_id, numbers, moment=ready.moment
         )
+
+
+async def _refused(
+    uow: UnitOfWork, caller: Caller, vault: Vault, *, ready: Ready, crowd: Crowd
+) -> frozenset[str]:
+    """Return the mobiles of *crowd* whose holders refused messages of this purpose by an answer."""
+    if ready.purpose == Purpose.SERVICE:
+        return frozenset()
+
+    def indexed() -> dict[bytes, str]:
+        mobiles = {rules.mobile_of(person.mobile) for person in crowd.people} - {""}
+        return {key: one for one in mobiles for key in vault.indexes(one, MOBILE)}
+
+    mobiles = await asyncio.to_thread(indexed)
+    async with uow.read(caller) as work:
+        found = await queries.refused(work, list(mobiles), ready.purpose)
+    return frozenset(mobiles[key] for key in found)
 
 
 def policy_of(asked: Asked) -> int:

@@ -8,9 +8,12 @@ is settled from the flight record by the next one.
 import asyncio
 from datetime import timedelta
 
+import structlog
+
 from services.chassis.caller import Caller, Tree
 from services.chassis.clock import HOME_ZONE, Clock
 from services.chassis.db import UnitOfWork
+from services.chassis.feed import cause_of
 from services.chassis.vault import Vault
 from services.messaging.batch.actions.plan import opened
 from services.messaging.delivery import rules
@@ -18,14 +21,20 @@ from services.messaging.delivery.actions import lease
 from services.messaging.delivery.actions.flight import Flight, Seat
 from services.messaging.delivery.actions.lease import Claim
 from services.messaging.delivery.actions.link import Link
+from services.messaging.delivery.actions.news import LOOK_SECONDS, News
 from services.messaging.delivery.actions.run import Run
 from services.messaging.delivery.actions.settle import Settlement, settle
 from services.messaging.gateways import GatewayEnded, Outgoing
+
+log = structlog.get_logger()
 
 BURST = 100
 """Most messages that are opened and written in one go, so that answers are read in between."""
 
 PAUSE = 0.2
+HOLD = 0.02
+"""Between two looks whether there is news to send by."""
+
 DRAIN_SECONDS = 3.0
 """How long a lane that is stopped waits for answers; what does not come is unknown."""
 
@@ -40,13 +49,15 @@ class Desk:
         caller: Caller,
         vault: Vault,
         clock: Clock,
+        news: News | None = None,
         zones: dict[int, str] | None = None,
     ) -> None:
-        """Work as *caller*; *zones* are the branches' time zones where they are not the home zone."""
+        """Work as *caller*, by *news* of refusals; *zones* are the branches' where they are not the home zone."""
         self.uow = uow
         self.caller = caller
         self.vault = vault
         self.clock = clock
+        self.news = news or News()
         self.boot = ""
         self.seat: Seat | None = None
         self.runs: set[Run] = set()
@@ -108,13 +119,17 @@ class Lane:
         desk = self._desk
         assert self._held is not None
         assert desk.seat is not None
+        looked, known = desk.news.now(), desk.news.known
         claim = await lease.load(desk.uow, desk.caller, self._held)
         ordinals = [row.ordinal for row in claim.rows]
-        run = Run(claim, Flight(desk.seat.path(claim.key), ordinals))
+        flight = Flight(desk.seat.path(claim.key), ordinals)
+        run = Run(claim, flight, looked=looked, known=known)
         self._run = run
         desk.runs.add(run)
         run.leave_out({row.number: row.reason for row in claim.rows})
         while run.left and not run.stopped:
+            if not await self._informed(run):
+                continue
             granted = self._link.grant(min(BURST, run.open))
             if granted:
                 self._write(run, granted)
@@ -124,6 +139,33 @@ class Lane:
             else:
                 run.take(0)
         await self._answers(run, None)
+
+    async def _informed(self, run: Run) -> bool:
+        """Say whether *run* may write by what it knows of refusals; read them anew when it is time to."""
+        news = self._desk.news
+        news.ask()
+        late = news.now() - run.looked >= LOOK_SECONDS
+        if late or (not news.fresh(run.known) and news.known > run.known):
+            await self._look(run)
+        if news.fresh(run.known):
+            return True
+        await asyncio.sleep(HOLD)
+        return False
+
+    async def _look(self, run: Run) -> None:
+        """Leave out who refused since; a store that is away leaves what is known as it is."""
+        desk, news = self._desk, self._desk.news
+        looked, known = news.now(), news.known
+        try:
+            found = await lease.refusals(
+                desk.uow, desk.caller, run.claim, run.waiting()
+            )
+        except Exception as error:  # noqa: BLE001 - whatever keeps the store away, nothing is written until it is back
+            log.warning("refusals.unread", cause=cause_of(error))
+            await asyncio.sleep(PAUSE)
+            return
+        run.leave_out(found)
+        run.looked, run.known = looked, known
 
     def _write(self, run: Run, granted: int) -> None:
         places = run.take(granted)

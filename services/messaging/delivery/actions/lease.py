@@ -99,11 +99,31 @@ async def load(uow: UnitOfWork, caller: Caller, claimed: Claim) -> Claim:
             claimed.low,
             claimed.high,
         )
-        numbers = [row.number for row in rows]
-        late = await queries.late(work, key.branch_id, numbers, claimed.purpose)
-        late |= await queries.over_cap(work, key.branch_id, numbers, claimed.purpose)
-    ready = [Ready(**dict(row), reason=late.get(row.number, 0)) for row in rows]
+        waiting = {row.number: row.mobile_index for row in rows}
+        found = await queries.over_cap(
+            work, key.branch_id, list(waiting), claimed.purpose
+        )
+        found |= await _refusals(work, claimed, waiting)
+    ready = [Ready(**dict(row), reason=found.get(row.number, 0)) for row in rows]
     return replace(claimed, rows=ready)
+
+
+async def _refusals(
+    work: Work, claimed: Claim, waiting: Mapping[str, bytes]
+) -> dict[str, int]:
+    """Return who of *waiting* refused, by an answer or otherwise, with the reason."""
+    found = await queries.refused_by_answer(work, waiting, claimed.purpose)
+    return found | await queries.late(
+        work, claimed.key.branch_id, list(waiting), claimed.purpose
+    )
+
+
+async def refusals(
+    uow: UnitOfWork, caller: Caller, claimed: Claim, waiting: Mapping[str, bytes]
+) -> dict[str, int]:
+    """Return who of the customers *waiting*, with the indexes of their mobiles, refused since they were loaded."""
+    async with uow.read(caller.in_branch(claimed.key.branch_id)) as work:
+        return await _refusals(work, claimed, waiting)
 
 
 @dataclass(frozen=True, slots=True)

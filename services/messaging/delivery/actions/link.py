@@ -1,15 +1,14 @@
 """One gateway as the core listens to it: whose answer it is, what was heard and is not durable yet, how fast to go."""
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count as numbers
+from typing import Protocol
 
 import structlog
 
 from services.chassis.clock import Clock
-from services.messaging.delivery.actions.run import Run
 from services.messaging.gateways import (
     Inbound,
     LinkState,
@@ -24,6 +23,24 @@ log = structlog.get_logger()
 
 SLOWED_SECONDS = 0.5
 """How long nothing is handed over after a centre said that it is in trouble, or, without a known limit, too slow."""
+
+
+MOST_SPOKEN = 10_000
+"""Customers' messages that may wait to be stored; the centre keeps what is more."""
+
+
+class InboxFull(Exception):
+    """More messages wait to be stored than are kept in memory; the driver leaves this one with the centre."""
+
+
+class Asker(Protocol):
+    """Whoever handed messages over, and waits for what becomes of each, told by its place."""
+
+    def answered(self, place: int, result: SubmitResult, moment: float) -> None:
+        """Take the centre's answer, given at *moment*."""
+
+    def lost(self, place: int) -> None:
+        """Take that nobody knows about a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +68,13 @@ class Link:
         self.paused = False
         self.heard: list[Receipt] = []
         self.arrived = asyncio.Event()
+        self.said: list[Inbound] = []
+        self.spoken = asyncio.Event()
         self._clock = clock
         self._tokens = numbers(1)
-        self._unanswered: dict[int, tuple[Run, int]] = {}
+        self._unanswered: dict[int, tuple[Asker, int]] = {}
         self._held_until = 0.0
         self._pace = Pace(terms.rate, self._time()) if terms.rate else None
-        self._inbound: deque[Inbound] = deque(maxlen=10_000)
 
     @staticmethod
     def _time() -> float:
@@ -84,13 +102,13 @@ class Link:
         return self._pace.take(room, self._time()) if self._pace and room else room
 
     def hand_over(
-        self, run: Run, places: Sequence[int], messages: Sequence[Outgoing]
+        self, asker: Asker, places: Sequence[int], messages: Sequence[Outgoing]
     ) -> None:
-        """Write *messages* of *run*, which were granted, and whose record says already that they are handed over."""
+        """Write *messages* of *asker*, which were granted, and whose record says already that they are handed over."""
         batch = []
         for place, message in zip(places, messages, strict=True):
             token = next(self._tokens)
-            self._unanswered[token] = (run, place)
+            self._unanswered[token] = (asker, place)
             batch.append(message._replace(token=token))
         if self._pace:
             more = sum(message.segments for message in batch) - len(batch)
@@ -107,8 +125,8 @@ class Link:
             self._held_until = self._time() + SLOWED_SECONDS
         found = self._unanswered.pop(result.token, None)
         if found is not None:
-            run, place = found
-            run.answered(place, result, self._clock().timestamp())
+            asker, place = found
+            asker.answered(place, result, self._clock().timestamp())
 
     def receipt(self, receipt: Receipt) -> None:
         """Keep a receipt until it is stored."""
@@ -116,8 +134,11 @@ class Link:
         self.arrived.set()
 
     def inbound(self, message: Inbound) -> None:
-        """Keep a customer's message unacknowledged: the centre has it until somebody makes it durable."""
-        self._inbound.append(message)
+        """Keep a customer's message unacknowledged until it is stored; raises InboxFull when there is no room."""
+        if len(self.said) >= MOST_SPOKEN:
+            raise InboxFull
+        self.said.append(message)
+        self.spoken.set()
 
     def link_lost(self, unanswered: Sequence[int], why: str) -> None:
         """Enter that nobody knows about *unanswered* any more."""
@@ -125,8 +146,8 @@ class Link:
         for token in unanswered:
             found = self._unanswered.pop(token, None)
             if found is not None:
-                run, place = found
-                run.lost(place)
+                asker, place = found
+                asker.lost(place)
 
     def link_changed(self, state: LinkState, why: str) -> None:
         """Take note of the link's state; a refused one needs a person."""

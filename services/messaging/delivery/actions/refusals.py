@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
 
 from services.chassis.db import Work
 from services.messaging.delivery import rules
@@ -16,6 +18,13 @@ LEARNT = """
     ON CONFLICT (branch_id, number, about, channel, purpose) DO UPDATE
     SET act = excluded.act, place = excluded.place, update_time = excluded.update_time
     WHERE r.place < excluded.place"""
+ANSWERED = """
+    INSERT INTO opt_outs AS o (mobile_index, purpose, refused, inbound_id, receive_time)
+    SELECT line.mobile_index, line.purpose, $3, $4, $5
+    FROM unnest($1::bytea[], $2::smallint[]) AS line (mobile_index, purpose)
+    ON CONFLICT (mobile_index, purpose) DO UPDATE
+    SET refused = excluded.refused, inbound_id = excluded.inbound_id, receive_time = excluded.receive_time
+    WHERE o.receive_time <= excluded.receive_time"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +69,25 @@ async def learn_moves(
         [0] * count,
         [LEFT if left else CAME] * count,
         [f"{version:020d}" for version in versions.values()],
+    )
+
+
+async def learn_answer(
+    work: Work,
+    indexes: Sequence[bytes],
+    purposes: Sequence[int],
+    *,
+    refused: bool,
+    inbound_id: UUID,
+    moment: datetime,
+) -> None:
+    """Take up that a number's holder refused, or allowed again, *purposes* at *moment*; what was said later stays."""
+    rows = [(index, purpose) for index in indexes for purpose in purposes]
+    await work.run(
+        ANSWERED,
+        [index for index, _ in rows],
+        [purpose for _, purpose in rows],
+        refused,
+        inbound_id,
+        moment,
     )

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from services.messaging.delivery import rules
 from services.messaging.delivery.actions.flight import Flight
@@ -17,11 +18,14 @@ class Run:
     """
     A chunk while it is handed over.
 
-    ``stopped`` ends it early: what was not handed over waits for the next worker.
+    ``stopped`` ends it early: what was not handed over waits for the next worker. ``looked`` is when refusals were
+    read last, and ``known`` the moment up to which every refusal was among them; both by the loop's time.
     """
 
     claim: Claim
     flight: Flight
+    looked: float = -inf
+    known: float = -inf
     stopped: bool = False
     unanswered: int = 0
     next: int = 0
@@ -43,17 +47,19 @@ class Run:
     @property
     def open(self) -> int:
         """Return how many places are left that are not left out."""
-        places = [*self.again, *range(self.next, len(self.claim.rows))]
-        return sum(place not in self.excluded for place in places)
+        return sum(place not in self.excluded for place in self._places())
 
-    def waiting(self) -> list[str]:
-        """Return the customers whose messages are not handed over yet."""
-        places = [*self.again, *range(self.next, len(self.claim.rows))]
-        return [self.claim.rows[place].number for place in places]
+    def _places(self) -> list[int]:
+        return [*self.again, *range(self.next, len(self.claim.rows))]
+
+    def waiting(self) -> dict[str, bytes]:
+        """Return the customers whose messages are not handed over yet, with the indexes of their mobiles."""
+        rows = (self.claim.rows[place] for place in self._places())
+        return {row.number: row.mobile_index for row in rows}
 
     def leave_out(self, reasons: Mapping[str, int]) -> None:
         """Leave out customers who are not handed over yet, for *reasons* by number."""
-        for place in [*self.again, *range(self.next, len(self.claim.rows))]:
+        for place in self._places():
             if reason := reasons.get(self.claim.rows[place].number, 0):
                 self.flight.answer(place, Slot.EXCLUDED, code=reason)
                 self.excluded.add(place)
