@@ -29,6 +29,8 @@ MESSAGE_BYTES = 1 << 20
 
 OPTIONS: list[tuple[str, Any]] = [
     ("grpc.enable_retries", 1),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.max_receive_message_length", 8 * MESSAGE_BYTES),

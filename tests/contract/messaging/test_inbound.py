@@ -555,7 +555,9 @@ async def staffed(bank):
     await a_colleague(allocation, "near")
     await a_colleague(allocation, "gone")
     await a_colleague(allocation, "far", 102)
-    await allocation.sql("UPDATE staff SET posts = '{}' WHERE staff_id = 'gone'")
+    await allocation.sql(
+        "UPDATE staff SET posts = '{}', state = 'LEFT' WHERE staff_id = 'gone'"
+    )
     running = await messages.start(bank, NUMBERS[:2])
     yield running
     await messages.stop(running)

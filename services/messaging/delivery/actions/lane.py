@@ -21,7 +21,7 @@ from services.messaging.delivery.actions import lease
 from services.messaging.delivery.actions.flight import Flight, Seat
 from services.messaging.delivery.actions.lease import Claim
 from services.messaging.delivery.actions.link import Link
-from services.messaging.delivery.actions.news import LOOK_SECONDS, News
+from services.messaging.delivery.actions.news import News
 from services.messaging.delivery.actions.run import Run
 from services.messaging.delivery.actions.settle import Settlement, settle
 from services.messaging.gateways import GatewayEnded, Outgoing
@@ -119,11 +119,11 @@ class Lane:
         desk = self._desk
         assert self._held is not None
         assert desk.seat is not None
-        looked, known = desk.news.now(), desk.news.known
+        sight = desk.news.sight()
         claim = await lease.load(desk.uow, desk.caller, self._held)
         ordinals = [row.ordinal for row in claim.rows]
         flight = Flight(desk.seat.path(claim.key), ordinals)
-        run = Run(claim, flight, looked=looked, known=known)
+        run = Run(claim, flight, sight)
         self._run = run
         desk.runs.add(run)
         run.leave_out({row.number: row.reason for row in claim.rows})
@@ -144,18 +144,16 @@ class Lane:
         """Say whether *run* may write by what it knows of refusals; read them anew when it is time to."""
         news = self._desk.news
         news.ask()
-        late = news.now() - run.looked >= LOOK_SECONDS
-        if late or (not news.fresh(run.known) and news.known > run.known):
+        if news.is_due(run.sight):
             await self._look(run)
-        if news.fresh(run.known):
+        if news.is_fresh(run.sight):
             return True
         await asyncio.sleep(HOLD)
         return False
 
     async def _look(self, run: Run) -> None:
         """Leave out who refused since; a store that is away leaves what is known as it is."""
-        desk, news = self._desk, self._desk.news
-        looked, known = news.now(), news.known
+        desk, sight = self._desk, self._desk.news.sight()
         try:
             found = await lease.refusals(
                 desk.uow, desk.caller, run.claim, run.waiting()
@@ -165,7 +163,7 @@ class Lane:
             await asyncio.sleep(PAUSE)
             return
         run.leave_out(found)
-        run.looked, run.known = looked, known
+        run.sight = sight
 
     def _write(self, run: Run, granted: int) -> None:
         places = run.take(granted)

@@ -7,7 +7,8 @@ that hangs, or a customer service that is away, keeps messages back and lets non
 """
 
 import asyncio
-from typing import Protocol
+from math import inf
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -27,8 +28,24 @@ class Source(Protocol):
     woken: asyncio.Event
 
 
+class Sight(NamedTuple):
+    """
+    What a look at the store can have shown, taken before the look; times are the loop's.
+
+    Args:
+        looked: When it began.
+        known: The moment up to which every refusal was in the store.
+        turn: What changes whenever the feed was asked: then it is time to look again.
+
+    """
+
+    looked: float = -inf
+    known: float = -inf
+    turn: float = -inf
+
+
 class News:
-    """Up to which moment the store holds every refusal, by the loop's time."""
+    """Up to which moment the store holds every refusal."""
 
     def __init__(self, source: Source | None = None) -> None:
         """Depend on *source*; without one, on the store alone."""
@@ -37,26 +54,32 @@ class News:
         self._held = False
 
     @staticmethod
-    def now() -> float:
-        """Return the loop's time."""
+    def _now() -> float:
         return asyncio.get_running_loop().time()
 
-    @property
-    def known(self) -> float:
-        """Return the moment up to which every refusal is in the store; read it before the store is."""
-        now = self.now()
-        return now if self._source is None else min(now, self._source.heard)
+    def sight(self) -> Sight:
+        """Return what a look that begins now can show."""
+        now = self._now()
+        if self._source is None:
+            return Sight(now, now, 0.0)
+        heard = self._source.heard
+        return Sight(now, min(now, heard), heard)
 
     def ask(self) -> None:
         """Have the feed asked, unless that was done a moment ago."""
-        now = self.now()
+        now = self._now()
         if self._source is not None and now - self._asked >= LOOK_SECONDS:
             self._asked = now
             self._source.woken.set()
 
-    def fresh(self, known: float) -> bool:
-        """Say whether one may write by what held at *known*; tell when sending has to wait for news, and no longer."""
-        held = self.now() - known > FRESH_SECONDS
+    def is_due(self, last: Sight) -> bool:
+        """Say whether it is time to look again after the *last* look."""
+        now = self.sight()
+        return now.turn != last.turn or now.looked - last.looked >= LOOK_SECONDS
+
+    def is_fresh(self, last: Sight) -> bool:
+        """Say whether one may write by the *last* look; tell when sending has to wait for news, and no longer."""
+        held = self._now() - last.known > FRESH_SECONDS
         if held != self._held:
             say = log.warning if held else log.info
             say("refusals.awaited" if held else "refusals.known")

@@ -4,11 +4,11 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import inf
 
 from services.messaging.delivery import rules
 from services.messaging.delivery.actions.flight import Flight
 from services.messaging.delivery.actions.lease import Claim
+from services.messaging.delivery.actions.news import Sight
 from services.messaging.delivery.rules import Slot
 from services.messaging.gateways import SubmitResult
 
@@ -18,14 +18,13 @@ class Run:
     """
     A chunk while it is handed over.
 
-    ``stopped`` ends it early: what was not handed over waits for the next worker. ``looked`` is when refusals were
-    read last, and ``known`` the moment up to which every refusal was among them; both by the loop's time.
+    ``stopped`` ends it early: what was not handed over waits for the next worker. ``sight`` is what the last
+    look for refusals can have shown.
     """
 
     claim: Claim
     flight: Flight
-    looked: float = -inf
-    known: float = -inf
+    sight: Sight
     stopped: bool = False
     unanswered: int = 0
     next: int = 0
