@@ -11,6 +11,7 @@ from admin.views.assignments import AssignmentView
 from admin.views.batches import BatchView
 from admin.views.contact_plans import ContactPlanView
 from admin.views.customers import CustomerView
+from admin.views.inbox import InboxView
 from admin.views.parameters import ParameterView
 from admin.views.templates import TemplateView
 
@@ -26,5 +27,6 @@ def views(channels: Channels) -> Iterator[BaseView]:
     yield ContactPlanView(channels, people)
     yield TemplateView(channels, people)
     yield BatchView(channels, people)
+    yield InboxView(channels, people)
     for service in SERVICES:
         yield ParameterView(channels, service, category=SETTINGS)

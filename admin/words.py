@@ -170,6 +170,16 @@ EXCLUSION = {
     8: _l("Cap reached"),
     9: _l("A field is empty"),
     10: _l("Text too long"),
+    11: _l("Refused before"),
+}
+INBOUND = {1: _l("Reply"), 2: _l("Refusal"), 3: _l("Allowed again")}
+INBOUND_STATE = {1: _l("To be dealt with"), 2: _l("Dealt with")}
+CONFIRMATION = {
+    1: _l("Waiting"),
+    2: _l("Being handed over"),
+    3: _l("Accepted"),
+    4: _l("Failed"),
+    5: _l("Unknown"),
 }
 SKIPPED = {
     1: _l("not found"),
@@ -205,6 +215,9 @@ PLAN_TONES = {2: "warn", 3: "bad", 4: "good"}
 ITEM_TONES = {2: "good", 3: "warn", 4: "warn", 6: "bad"}
 TEMPLATE_TONES = {2: "warn", 3: "good", 4: "bad"}
 BATCH_TONES = {2: "warn", 3: "note", 4: "note", 5: "warn", 6: "good", 8: "bad"}
+INBOUND_TONES = {1: "note", 2: "warn", 3: "good"}
+INBOUND_STATE_TONES = {1: "warn"}
+CONFIRMATION_TONES = {3: "good", 4: "bad", 5: "warn"}
 RECIPIENT_TONES = {1: "warn", 4: "note", 5: "good", 6: "bad", 7: "warn"}
 
 

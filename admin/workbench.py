@@ -15,7 +15,12 @@ from guanhu.engagement.v1 import (
     reminder_pb2,
     reminder_pb2_grpc,
 )
-from guanhu.messaging.v1 import batch_pb2, batch_pb2_grpc
+from guanhu.messaging.v1 import (
+    batch_pb2,
+    batch_pb2_grpc,
+    inbound_pb2,
+    inbound_pb2_grpc,
+)
 
 from admin.formats import today
 from admin.rights import Person
@@ -69,6 +74,14 @@ SOURCES: Mapping[str, Source] = {
         batch_pb2_grpc.SmsBatchServiceStub,
         lambda _: batch_pb2.ListBatchesRequest(
             state=batch_pb2.BATCH_STATE_AWAITING_APPROVAL, page_size=1
+        ),
+    ),
+    "replies": Source(
+        "messaging",
+        "guanhu.messaging.v1.InboundService.ListInbound",
+        inbound_pb2_grpc.InboundServiceStub,
+        lambda _: inbound_pb2.ListInboundRequest(
+            state=inbound_pb2.INBOUND_STATE_OPEN, page_size=1
         ),
     ),
     "owners": Source(

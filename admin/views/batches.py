@@ -23,6 +23,7 @@ from admin.views.contact_plans import request_id
 
 SERVICE = "guanhu.messaging.v1.SmsBatchService"
 GROUPS = "guanhu.customer.v1.GroupService.ListGroups"
+REPLIES = "guanhu.messaging.v1.InboundService.ListInbound"
 TEMPLATES = "guanhu.messaging.v1.TemplateService.ListTemplates"
 
 CHOICES = 200
@@ -228,6 +229,7 @@ class BatchView(RemoteView):
             held=found.state == pb.BATCH_STATE_PAUSED,
             ended=found.state in ENDED,
             staff_name=self._people.staff_name,
+            may_see_replies=found.state >= pb.BATCH_STATE_SENDING and may(REPLIES),
         )
 
     def _left_out(self, batch: pb.Batch) -> list[tuple[Any, list[Any]]]:
