@@ -1,7 +1,7 @@
 """
 A demonstration SMS centre that speaks SMPP 3.4: takes messages, answers with a number, and sends receipts later.
 
-It reaches nobody. Numbers ending in 0000 fail, those ending in 0001 expire, and those ending in 0002 answer "R",
+It reaches nobody. Numbers ending in 0000 fail, in 0001 expire, in 0002 answer "R" and in 0003 ask something,
 so that a demonstration shows what really happens. Receipts that are not acknowledged are sent again. It keeps
 nothing: when it ends, what it had not reported yet is gone, and a real centre would differ in that.
 
@@ -38,7 +38,9 @@ ENDINGS = {"0000": ("UNDELIV", 5, "069"), "0001": ("EXPIRED", 3, "070")}
 """Endings of numbers that are not reached: what the receipt says, as word, state and error."""
 
 DELIVERED = ("DELIVRD", 2, "000")
-ANSWERING = "0002"
+ANSWERS = {"0002": "R", "0003": "请问什么时候办理？"}
+"""What numbers with these endings answer to every message: a refusal, and a question."""
+
 AT_ONCE = 200
 """Receipts on their way to one session at a time."""
 
@@ -274,10 +276,9 @@ class Centre:
         due = time.monotonic() + self._options.delay
         if event.registered_delivery & 3:
             box.put(receipt(event, message_id, due))
-        if event.destination_addr.endswith(ANSWERING):
-            text = "R".encode("utf-16-be")
+        if said := ANSWERS.get(event.destination_addr[-4:]):
             people = (event.destination_addr, event.source_addr)
-            box.put(Notice(due, *people, 0, 8, text, ()))
+            box.put(Notice(due, *people, 0, 8, said.encode("utf-16-be"), ()))
 
     def _record(self, event: smpp34.SubmitSmEvent, message_id: str) -> None:
         if self._options.record is None:

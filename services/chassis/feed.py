@@ -196,7 +196,7 @@ class Follower:
             kind.DESCRIPTOR.full_name: (kind, act) for kind, act in reactions.items()
         }
         self.woken = asyncio.Event()
-        self.heard = -inf
+        self.heard = -inf  # when the source was asked last, by the loop's time, with all it had handled since
 
     async def wake(self) -> None:
         """Be woken by the source as long as it streams; polling is the truth when it does not."""
@@ -210,15 +210,10 @@ class Follower:
                 await asyncio.sleep(2)
 
     async def step(self) -> int:
-        """
-        Look at every branch once; return how many events were handled.
-
-        ``heard`` is when the source was last asked, by the loop's time, with everything it had stored since.
-        """
+        """Look at every branch once, enter in ``heard`` when all was handled; return how many events were handled."""
         asked = asyncio.get_running_loop().time()
-        heads = (
-            await self._stub.ListHeads(events_pb2.ListHeadsRequest(), timeout=5)
-        ).heads
+        request = events_pb2.ListHeadsRequest()
+        heads = (await self._stub.ListHeads(request, timeout=5)).heads
         behind = await self._behind(heads)
         metrics.LAG.labels(self.source).set(
             sum(head.last_sequence - position for head, position in behind)
@@ -230,21 +225,13 @@ class Follower:
             self.heard = asked
         return handled + await self._redrive()
 
-    async def _behind(
-        self, heads: Iterable[events_pb2.Head]
-    ) -> list[tuple[events_pb2.Head, int]]:
-        """Return the heads of which something is not handled yet, each with the position of its branch."""
+    async def _behind(self, heads: Iterable[Any]) -> list[tuple[Any, int]]:
+        """Return the heads of which something is not handled yet, each with its branch's position."""
         async with self._uow.read(self._caller) as work:
-            known = {
-                row["branch_id"]: row["sequence"]
-                for row in await work.run(POSITIONS, self.source)
-            }
+            rows = await work.run(POSITIONS, self.source)
+        known = {row["branch_id"]: row["sequence"] for row in rows}
         found = [(head, known.get(head.branch_id, 0)) for head in heads]
-        return [
-            (head, position)
-            for head, position in found
-            if head.last_sequence > position
-        ]
+        return [pair for pair in found if pair[0].last_sequence > pair[1]]
 
     async def _branch(self, branch_id: int, position: int) -> int:
         handled = 0
