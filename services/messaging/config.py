@@ -120,6 +120,14 @@ PARAMETERS = Parameters(
         most=30,
     ),
     Declared(
+        "segment_price",
+        5,
+        "Price of one segment, in minor units.",
+        "每条计费短信的单价（分）。",
+        least=0,
+        most=10_000,
+    ),
+    Declared(
         "segment_limit",
         8,
         "Segments that one message is billed as at most.",

@@ -21,7 +21,13 @@ LOOK_UP = {
         "revocations",
     },
     "engagement": set(),
-    "messaging": {"templates", "template_revisions", "gateways", "opt_outs"},
+    "messaging": {
+        "templates",
+        "template_revisions",
+        "gateways",
+        "gateway_links",
+        "opt_outs",
+    },
 }
 """Tables without a branch: small, read by all, reference tables when the data is spread."""
 

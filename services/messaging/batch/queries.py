@@ -1,24 +1,28 @@
 """Reads of batches, their counts and their recipients."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, case, literal, select
+from sqlalchemy import Select, and_, case, func, literal, select
 
 from services.chassis.caller import Caller
+from services.chassis.clock import local_time
 from services.chassis.db import Work, within
 from services.chassis.errors import NotFound
 from services.chassis.paging import Listing
 from services.messaging.batch.rules import (
+    ENDED,
     MONTH,
+    STOPPED,
     WEEK,
     ChunkState,
     Counts,
     RecipientState,
-    State,
+    first_moment,
+    hours_of,
 )
 from services.messaging.batch.tables import (
     Batch,
@@ -98,13 +102,23 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """When messages of a batch go out: the first at ``moment``, and between two hours of the branch's day."""
+
+    moment: datetime
+    hours: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
-    """A batch as it stands: its row, what its chunks come to, who was left out late, and samples."""
+    """A batch as it stands: its row, what its chunks come to, who was left out late, samples, and when it goes out."""
 
     row: Any
     counts: Counts
     late: Mapping[int, int]
     samples: Sequence[Sample] = ()
+    ordinary: Sequence[Sample] = ()
+    window: Window | None = None
 
 
 def seen(caller: Caller, *columns: Any) -> Select[Any]:
@@ -169,27 +183,52 @@ async def shown(work: Work, row: Any, *, samples: bool = False) -> Shown:
     [found] = await counts(work, [row])
     if not samples:
         return found
-    rows = await work.run(SAMPLED, row.branch_id, row.batch_id, row.samples)
+    wanted = [*row.samples, *row.ordinary_samples]
+    rows = await work.run(SAMPLED, row.branch_id, row.batch_id, wanted)
     texts = {one.ordinal: Sample(**dict(one)) for one in rows}
-    ordered = [texts[ordinal] for ordinal in row.samples]
-    return Shown(found.row, found.counts, found.late, ordered)
+    return replace(
+        found,
+        samples=[texts[ordinal] for ordinal in row.samples],
+        ordinary=[texts[ordinal] for ordinal in row.ordinary_samples],
+    )
 
 
-def _stands(batch: Any) -> Any:
-    """Return the expression of where a recipient of *batch* stands."""
-    stopped = batch.state in (State.CANCELLED, State.REJECTED)
-    rest = RecipientState.CANCELLED if stopped else RecipientState.WAITING
+async def with_window(work: Work, found: Shown, zone: str) -> Shown:
+    """Return a batch with when its messages go out, by *zone* of its branch; as it is where none can go out."""
+    row = found.row
+    if row.state in ENDED:
+        return found
+    stored = await work.parameter("sms_hours", row.branch_id)
+    hours = hours_of(row.purpose, stored)
+    if hours[0] >= hours[1]:
+        return found
+    moment = max(row.schedule_time or work.now, work.now)
+    local = first_moment(local_time(moment, zone), hours)
+    return replace(found, window=Window(local, hours))
+
+
+def stands(stopped: Any) -> Any:
+    """Return the expression of where a recipient stands; *stopped* says that its batch was cancelled or rejected."""
+    rest = case(
+        (stopped, RecipientState.CANCELLED.value),
+        else_=RecipientState.WAITING.value,
+    )
     return case(
         (Recipient.exclusion_reason > 0, RecipientState.EXCLUDED.value),
         (Delivery.state.is_not(None), Delivery.state),
         (Outcome.state.is_not(None), Outcome.state),
         (Unknown.attempt.is_not(None), RecipientState.UNKNOWN.value),
         (Chunk.state == ChunkState.LEASED, RecipientState.SUBMITTING.value),
-        else_=rest.value,
+        else_=rest,
     )
 
 
-def _tied(table: Any, place: str = "ordinal") -> Any:
+def why_left_out() -> Any:
+    """Return the expression of why a recipient was left out, at planning or at the last moment; 0 for who was not."""
+    return Recipient.exclusion_reason + func.coalesce(Outcome.exclusion_reason, 0)
+
+
+def tied(table: Any, place: str = "ordinal") -> Any:
     """Return how a row of *table* belongs to a recipient."""
     return and_(
         table.branch_id == Recipient.branch_id,
@@ -200,9 +239,7 @@ def _tied(table: Any, place: str = "ordinal") -> Any:
 
 def recipients(batch: Any, filters: RecipientFilters) -> Select[Any]:
     """Return the statement of the recipients of *batch*, which its reader was seen to see."""
-    state = _stands(batch)
-    late = case((Outcome.state.is_not(None), Outcome.exclusion_reason), else_=0)
-    reason = Recipient.exclusion_reason + late
+    state = stands(literal(batch.state in STOPPED))
     statement = (
         select(
             Recipient.branch_id,
@@ -213,17 +250,17 @@ def recipients(batch: Any, filters: RecipientFilters) -> Select[Any]:
             Recipient.mobile_mask,
             Recipient.segments,
             state.label("state"),
-            reason.label("reason"),
+            why_left_out().label("reason"),
             Outcome.gateway_message,
             Outcome.failure_code,
             Outcome.settle_time,
             Delivery.code,
             Delivery.receipt_time,
         )
-        .outerjoin_from(Recipient, Outcome, _tied(Outcome))
-        .outerjoin(Delivery, _tied(Delivery))
-        .outerjoin(Unknown, _tied(Unknown) & Unknown.end_time.is_(None))
-        .outerjoin(Chunk, _tied(Chunk, "chunk"))
+        .outerjoin_from(Recipient, Outcome, tied(Outcome))
+        .outerjoin(Delivery, tied(Delivery))
+        .outerjoin(Unknown, tied(Unknown) & Unknown.end_time.is_(None))
+        .outerjoin(Chunk, tied(Chunk, "chunk"))
         .where(
             (Recipient.branch_id == batch.branch_id)
             & (Recipient.batch_id == batch.batch_id)
@@ -234,7 +271,11 @@ def recipients(batch: Any, filters: RecipientFilters) -> Select[Any]:
         statement = statement.where(starts)
     if filters.state:
         statement = statement.where(state == filters.state)
-    return statement.where(reason == filters.reason) if filters.reason else statement
+    return (
+        statement.where(why_left_out() == filters.reason)
+        if filters.reason
+        else statement
+    )
 
 
 async def capped(

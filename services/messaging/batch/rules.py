@@ -33,7 +33,8 @@ class State(IntEnum):
     REJECTED = 8
 
 
-ENDED = frozenset({State.FINISHED, State.CANCELLED, State.REJECTED})
+STOPPED = frozenset({State.CANCELLED, State.REJECTED})
+ENDED = STOPPED | {State.FINISHED}
 
 
 class RecipientState(IntEnum):
@@ -292,6 +293,40 @@ def samples_of(lines: Iterable[Line]) -> list[int]:
     return [line.ordinal for line in longest[:SAMPLES]]
 
 
+def ordinary_of(lines: Iterable[Line]) -> list[int]:
+    """Return the ordinals of messages spread evenly over a batch, ascending, none of them among the longest shown."""
+    found = list(lines)
+    longest = set(samples_of(found))
+    rest = [
+        line.ordinal
+        for line in found
+        if not line.reason and line.ordinal not in longest
+    ]
+    count = min(SAMPLES, len(rest))
+    return [rest[len(rest) * place // count] for place in range(count)]
+
+
+def segment_counts_of(lines: Iterable[Line]) -> list[int]:
+    """Return how many messages are billed as 1, 2, 3... segments."""
+    counts = Counter(line.segments for line in lines if not line.reason)
+    return [counts[number] for number in range(1, max(counts, default=0) + 1)]
+
+
+def first_moment(local: datetime, hours: tuple[int, int]) -> datetime:
+    """Return the first moment, from *local* on, that lies between the first and last of *hours* of a day."""
+    begin, end = hours
+    if local.hour >= end:
+        local += timedelta(days=1)
+    elif local.hour >= begin:
+        return local
+    return local.replace(hour=begin, minute=0, second=0, microsecond=0)
+
+
+def hours_of(purpose: int, hours: Mapping[str, int]) -> tuple[int, int]:
+    """Return the hours of the day at which messages for *purpose* go out: all of them for service notices."""
+    return (0, 24) if purpose == Purpose.SERVICE else (hours["from"], hours["to"])
+
+
 def digest_of(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     """
     Return the digest of everything that matters about a batch, in hexadecimal.
@@ -348,7 +383,7 @@ class Counts:
 
 def tally(state: int, excluded: int, counts: Counts) -> dict[RecipientState, int]:
     """Return how many people stand in each state; they sum to how many were looked at."""
-    stopped = state in (State.CANCELLED, State.REJECTED)
+    stopped = state in STOPPED
     return {
         RecipientState.EXCLUDED: excluded + counts.excluded,
         RecipientState.WAITING: 0 if stopped else counts.open,

@@ -8,7 +8,16 @@ key; the counts of a chunk are those of its rows, written in the same transactio
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Boolean, Integer, LargeBinary, SmallInteger, Text, Uuid
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    Uuid,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.chassis.tables import Moment, rows_of
@@ -20,8 +29,9 @@ class Batch(Row):  # type: ignore[valid-type,misc]
     """
     One text to many customers of one branch.
 
-    Counts are those of planning, ``exclusions`` by the reason's number from 1. ``samples`` are the ordinals of
-    messages that are shown; ``told`` says that the end of the batch was published.
+    Counts are those of planning, ``exclusions`` by the reason's number from 1, ``segment_counts`` by the number of
+    segments from 1. ``samples`` are the ordinals of the longest messages, ``ordinary_samples`` of others that are
+    shown; ``cost`` is in minor units; ``told`` says that the end of the batch was published.
     """
 
     __tablename__ = "batches"
@@ -54,6 +64,9 @@ class Batch(Row):  # type: ignore[valid-type,misc]
     finish_time: Mapped[datetime | None] = mapped_column(Moment)
     version: Mapped[int] = mapped_column(Integer)
     template_revision: Mapped[int] = mapped_column(Integer)
+    cost: Mapped[int] = mapped_column(BigInteger)
+    segment_counts: Mapped[list[int]] = mapped_column(ARRAY(Integer))
+    ordinary_samples: Mapped[list[int]] = mapped_column(ARRAY(Integer))
 
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - SQLAlchemy's own form
 
@@ -131,7 +144,11 @@ class Outcome(Row):  # type: ignore[valid-type,misc]
 
 
 class Unknown(Row):  # type: ignore[valid-type,misc]
-    """One attempt of which nobody knows whether it was accepted; ``end_time`` is set once it no longer matters."""
+    """
+    One attempt of which nobody knows whether it was accepted; ``end_time`` is set once it no longer matters.
+
+    ``cause`` says why nobody knows, with the contract's numbers.
+    """
 
     __tablename__ = "unknowns"
 
@@ -144,6 +161,7 @@ class Unknown(Row):  # type: ignore[valid-type,misc]
     sent_time: Mapped[datetime] = mapped_column(Moment)
     fence_time: Mapped[datetime] = mapped_column(Moment)
     end_time: Mapped[datetime | None] = mapped_column(Moment)
+    cause: Mapped[int] = mapped_column(SmallInteger)
 
 
 class Delivery(Row):  # type: ignore[valid-type,misc]

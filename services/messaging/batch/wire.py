@@ -1,5 +1,6 @@
 """Batches and recipients between the contract's messages and values."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -7,10 +8,15 @@ from guanhu.messaging.v1 import batch_pb2 as pb
 
 from services.chassis.names import key_of, name_of, optional_key
 from services.chassis.vault import Vault
-from services.chassis.wiretypes import time_from, time_to, version_from
+from services.chassis.wiretypes import money_to, time_from, time_to, version_from
 from services.messaging.batch.actions.change import Seen
 from services.messaging.batch.actions.plan import Asked, opened
-from services.messaging.batch.queries import Filters, RecipientFilters, Shown
+from services.messaging.batch.queries import (
+    Filters,
+    RecipientFilters,
+    Shown,
+    Window,
+)
 from services.messaging.batch.rules import Exclusion, RecipientState, tally
 
 
@@ -80,15 +86,44 @@ def batch_to(shown: Shown, vault: Vault) -> pb.Batch:
         update_time=time_to(row.update_time),
         finish_time=time_to(row.finish_time),
         samples=[sample_to(row.batch_id, one, vault) for one in shown.samples],
+        ordinary_samples=[
+            sample_to(row.batch_id, one, vault) for one in shown.ordinary
+        ],
+        cost=money_to(row.cost),
+        segment_counts=segment_counts_to(row.segment_counts),
+        send_window=window_to(shown.window),
     )
     for state in RecipientState:
         setattr(found, f"{state.name.lower()}_count", stand[state])
-    planned = dict(enumerate(row.exclusions, 1))
-    for reason in Exclusion:
-        count = planned.get(reason, 0) + shown.late.get(reason, 0)
-        if count:
-            found.exclusions.add(reason=reason, count=count)  # type: ignore[arg-type]
+    for reason, count in exclusions_of(shown).items():
+        found.exclusions.add(reason=reason, count=count)  # type: ignore[arg-type]
     return found
+
+
+def exclusions_of(shown: Shown) -> dict[Exclusion, int]:
+    """Return how many were left out for each reason, at planning and since; reasons without one are left out."""
+    planned = dict(enumerate(shown.row.exclusions, 1))
+    counts = {
+        reason: planned.get(reason, 0) + shown.late.get(reason, 0)
+        for reason in Exclusion
+    }
+    return {reason: count for reason, count in counts.items() if count}
+
+
+def segment_counts_to(counts: Sequence[int]) -> Iterable[pb.Batch.SegmentCount]:
+    """Yield how many messages are billed as each number of segments, from 1."""
+    for number, count in enumerate(counts, 1):
+        if count:
+            yield pb.Batch.SegmentCount(segments=number, count=count)
+
+
+def window_to(window: Window | None) -> pb.Batch.SendWindow | None:
+    """Return when a batch goes out; None stays unset."""
+    if window is None:
+        return None
+    begin, end = window.hours
+    start = time_to(window.moment)
+    return pb.Batch.SendWindow(start_time=start, from_hour=begin, to_hour=end)
 
 
 def sample_to(batch_id: UUID, sample: Any, vault: Vault) -> pb.Batch.Sample:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Boolean, Integer, SmallInteger, Text
+from sqlalchemy import BigInteger, Boolean, Integer, SmallInteger, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.chassis.tables import Moment, rows_of
@@ -32,3 +32,27 @@ class Gateway(Row):  # type: ignore[valid-type,misc]
     version: Mapped[int] = mapped_column(Integer)
 
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - SQLAlchemy's own form
+
+
+class GatewayLink(Row):  # type: ignore[valid-type,misc]
+    """
+    What one worker told last about its link to a gateway; counts are of submissions since the worker started.
+
+    ``sent_per_second`` and ``allowed_per_second`` are segments; 0 allowed means no limit.
+    """
+
+    __tablename__ = "gateway_links"
+
+    gateway: Mapped[str] = mapped_column(Text, primary_key=True)
+    worker: Mapped[str] = mapped_column(Text, primary_key=True)
+    state: Mapped[int] = mapped_column(SmallInteger)
+    reason: Mapped[str] = mapped_column(Text)
+    unanswered: Mapped[int] = mapped_column(Integer)
+    sent_per_second: Mapped[int] = mapped_column(Integer)
+    allowed_per_second: Mapped[int] = mapped_column(Integer)
+    accepted_count: Mapped[int] = mapped_column(BigInteger)
+    rejected_count: Mapped[int] = mapped_column(BigInteger)
+    throttled_count: Mapped[int] = mapped_column(BigInteger)
+    temporary_count: Mapped[int] = mapped_column(BigInteger)
+    ambiguous_count: Mapped[int] = mapped_column(BigInteger)
+    report_time: Mapped[datetime] = mapped_column(Moment)

@@ -69,6 +69,7 @@ class Ready:
     gateway: str
     limit: int
     segment_limit: int
+    segment_price: int
     moment: datetime
 
 
@@ -118,6 +119,7 @@ async def prepare(uow: UnitOfWork, caller: Caller, *, asked: Asked) -> Ready:
             gateway=gateway,
             limit=await work.parameter("batch_limit", branch_id),
             segment_limit=await work.parameter("segment_limit", branch_id),
+            segment_price=await work.parameter("segment_price", branch_id),
             moment=asked.schedule_time or work.now,
         )
 
@@ -242,40 +244,52 @@ async def write(
     bulk: UnitOfWork, caller: Caller, *, asked: Asked, ready: Ready, draft: Draft
 ) -> queries.Shown:
     """Write a batch with everybody in it, in one transaction of the bulk role: only that may stage what it copies."""
-    lines, branch_id = draft.lines, caller.branch_id
+    branch_id = caller.branch_id
     async with bulk(caller) as work:
-        row = Batch(
-            branch_id=branch_id,
-            batch_id=draft.batch_id,
-            sender=caller.key,
-            confirmer="",
-            approver="",
-            review_remark="",
-            template_id=ready.template_id,
-            template_display_name=ready.display_name,
-            purpose=ready.purpose,
-            groups=list(asked.groups),
-            gateway=ready.gateway,
-            state=State.PLANNED,
-            schedule_time=asked.schedule_time,
-            unknown_policy=policy_of(asked),
-            digest=draft.digest,
-            total_count=len(lines),
-            excluded_count=sum(line.reason > 0 for line in lines),
-            exclusions=rules.exclusions_of(lines),
-            segment_count=sum(line.segments for line in lines),
-            samples=rules.samples_of(lines),
-            told=False,
-            create_time=work.now,
-            update_time=work.now,
-            template_revision=ready.template_revision,
-        )
+        row = _batch(caller, asked, ready, draft, now=work.now)
         work.add(row)
         await work.register("batches", draft.batch_id, branch_id)
         await _write_lines(work, branch_id, draft)
         detail = {"people": row.total_count, "excluded": row.excluded_count}
         work.note(f"batches/{row.batch_id}", branch_id=branch_id, **detail)
         return await queries.shown(work, row, samples=True)
+
+
+def _batch(
+    caller: Caller, asked: Asked, ready: Ready, draft: Draft, *, now: datetime
+) -> Batch:
+    """Return the row of a batch that *caller* planned *now*."""
+    lines = draft.lines
+    segments = sum(line.segments for line in lines)
+    return Batch(
+        branch_id=caller.branch_id,
+        batch_id=draft.batch_id,
+        sender=caller.key,
+        confirmer="",
+        approver="",
+        review_remark="",
+        template_id=ready.template_id,
+        template_display_name=ready.display_name,
+        purpose=ready.purpose,
+        groups=list(asked.groups),
+        gateway=ready.gateway,
+        state=State.PLANNED,
+        schedule_time=asked.schedule_time,
+        unknown_policy=policy_of(asked),
+        digest=draft.digest,
+        total_count=len(lines),
+        excluded_count=sum(line.reason > 0 for line in lines),
+        exclusions=rules.exclusions_of(lines),
+        segment_count=segments,
+        samples=rules.samples_of(lines),
+        told=False,
+        create_time=now,
+        update_time=now,
+        template_revision=ready.template_revision,
+        cost=segments * ready.segment_price,
+        segment_counts=rules.segment_counts_of(lines),
+        ordinary_samples=rules.ordinary_of(lines),
+    )
 
 
 async def _write_lines(work: Work, branch_id: int, draft: Draft) -> None:

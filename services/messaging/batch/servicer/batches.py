@@ -8,6 +8,7 @@ from guanhu.messaging.v1 import batch_pb2_grpc
 from uuid_utils.compat import uuid7
 
 from services.chassis.calls import Context
+from services.chassis.clock import HOME_ZONE
 from services.chassis.server import Frame
 from services.messaging.batch import queries, wire
 from services.messaging.batch.actions import change, plan
@@ -65,7 +66,13 @@ class SmsBatchServicer(batch_pb2_grpc.SmsBatchServiceServicer):
         found = await plan.write(
             self._bulk, caller, asked=asked, ready=ready, draft=draft
         )
+        async with self._uow.read(caller) as work:
+            found = await queries.with_window(work, found, self._zone(caller.branch_id))
         return wire.batch_to(found, self._vault)
+
+    def _zone(self, branch_id: int) -> str:
+        branch = self._keyring.tree.branches.get(branch_id)
+        return branch.zone if branch else HOME_ZONE
 
     async def ConfirmBatch(
         self, request: pb.ConfirmBatchRequest, context: Context
@@ -120,6 +127,7 @@ class SmsBatchServicer(batch_pb2_grpc.SmsBatchServiceServicer):
         async with self._uow.read(context.caller) as work:
             row = await queries.held(work, wire.id_from(request.name))
             found = await queries.shown(work, row, samples=True)
+            found = await queries.with_window(work, found, self._zone(row.branch_id))
         return wire.batch_to(found, self._vault)
 
     async def ListBatches(
