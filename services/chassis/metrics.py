@@ -28,6 +28,27 @@ DUE = Counter(
     ["task", "outcome"],
 )
 
+SUBMISSIONS = Counter(
+    "guanhu_gateway_submissions_total",
+    "Submissions to a gateway, by what became of them.",
+    ["gateway", "verdict"],
+)
+UNANSWERED = Gauge(
+    "guanhu_gateway_unanswered",
+    "Submissions to a gateway without an answer yet: the window in use.",
+    ["gateway"],
+)
+PACE = Gauge(
+    "guanhu_gateway_pace",
+    "Segments a second that may be handed over to a gateway now; 0 for no limit.",
+    ["gateway"],
+)
+REFUSED = Gauge(
+    "guanhu_gateway_refused",
+    "1 while a gateway turns the credentials away.",
+    ["gateway"],
+)
+
 
 def serve_metrics(port: int) -> None:
     """Serve the figures of this process on loopback; port 0 serves none."""

@@ -6,6 +6,7 @@ from datetime import timedelta
 from guanhu.customer.v1 import reason_pb2 as customer_reason_pb2
 from guanhu.messaging.v1 import (
     batch_pb2_grpc,
+    delivery_pb2_grpc,
     gateway_pb2_grpc,
     inbound_pb2_grpc,
     reason_pb2,
@@ -27,6 +28,7 @@ from services.messaging.delivery.actions.lane import Desk
 from services.messaging.delivery.actions.link import Link, Terms
 from services.messaging.delivery.actions.news import News
 from services.messaging.delivery.actions.station import Patience, Station
+from services.messaging.delivery.servicer import DeliveryServicer
 from services.messaging.gateway.actions import Configured, configure
 from services.messaging.gateway.rules import PROTOCOLS
 from services.messaging.gateway.servicer import GatewayServicer
@@ -50,6 +52,10 @@ def servicers(frame: Frame) -> Servicers:
         (gateway_pb2_grpc.add_GatewayServiceServicer_to_server, GatewayServicer(frame)),
         (batch_pb2_grpc.add_SmsBatchServiceServicer_to_server, SmsBatchServicer(frame)),
         (inbound_pb2_grpc.add_InboundServiceServicer_to_server, InboundServicer(frame)),
+        (
+            delivery_pb2_grpc.add_DeliveryServiceServicer_to_server,
+            DeliveryServicer(frame),
+        ),
     )
 
 

@@ -1,7 +1,7 @@
 """What is decided at the last moment: who refused since, whether the hour fits, and what an answer means."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -171,3 +171,95 @@ def is_of(reference: bytes, batch_id: UUID, ordinal: int) -> bool:
 def receipt_key(*values: str) -> UUID:
     """Return the identifier of a receipt with these values: one told twice has the same."""
     return UUID(bytes=hashlib.sha256("\x1f".join(values).encode()).digest()[:16])
+
+
+class DoubtCause(IntEnum):
+    """Why nobody knows about a message, with the contract's numbers."""
+
+    NO_ANSWER = 1
+    RECORD_LOST = 2
+
+
+class DoubtCourse(IntEnum):
+    """What becomes of a message of which nobody knows, with the contract's numbers."""
+
+    AWAITS_RECEIPT = 1
+    GOES_AGAIN = 2
+    STAYS = 3
+
+
+def course_of(policy: int, *, stopped: bool, fence: datetime, now: datetime) -> int:
+    """Return what becomes of a message of which nobody knows, until *fence* and after; *stopped*: its batch ended."""
+    if now < fence:
+        return DoubtCourse.AWAITS_RECEIPT
+    if stopped or policy == UnknownPolicy.AT_MOST_ONCE:
+        return DoubtCourse.STAYS
+    return DoubtCourse.GOES_AGAIN
+
+
+class Failure(IntEnum):
+    """What the code of a failure means, with the contract's numbers."""
+
+    OTHER = 1
+    NUMBER_VOID = 2
+    NUMBER_SUSPENDED = 3
+    HANDSET_AWAY = 4
+    HANDSET_FULL = 5
+    BLOCKED = 6
+    TEXT_REFUSED = 7
+    NUMBER_UNFIT = 8
+    NOT_ALLOWED = 9
+    LIMIT_REACHED = 10
+    NETWORK_TROUBLE = 11
+    EXPIRED = 12
+    MALFORMED = 13
+
+
+SMPP_ANSWERS = {
+    Failure.MALFORMED: (0x01, 0x02, 0x03, 0x06, 0x43, 0x61, 0x62, 0xC0, 0xC3, 0xC4),
+    Failure.NOT_ALLOWED: (0x04, 0x0A, 0x0D, 0x0E, 0x15, 0x48, 0x49, 0x53),
+    Failure.NETWORK_TROUBLE: (0x08, 0x14, 0x45, 0x64, 0x65, 0xFE, 0xFF),
+    Failure.NUMBER_UNFIT: (0x0B, 0x50, 0x51),
+    Failure.LIMIT_REACHED: (0x58,),
+    Failure.TEXT_REFUSED: (0x66,),
+}
+"""Answers to submit_sm (source: SMPP 3.4, section 5.1.3)."""
+
+CMPP_ANSWERS = {
+    Failure.MALFORMED: (1, 2, 3, 4, 6),
+    Failure.NOT_ALLOWED: (5, 7, 10, 11, 12),
+    Failure.LIMIT_REACHED: (8,),
+    Failure.NUMBER_UNFIT: (9, 13),
+}
+"""Results of CMPP_SUBMIT (source: CMPP 3.0, section 8.4.3.2)."""
+
+ANSWERS = {1: SMPP_ANSWERS, 2: CMPP_ANSWERS, 3: CMPP_ANSWERS}
+"""By the contract's number of the protocol."""
+
+RECEIPT_CODES = {
+    Failure.NUMBER_VOID: "MK:0001 MI:0073 MI:0210 CB:0001 CB:0053 DB:0101",
+    Failure.NUMBER_SUSPENDED: "MK:0005 MK:0013 MI:0019 MI:0051 CB:0005 DB:0102",
+    Failure.HANDSET_AWAY: "MK:0010 MK:0023 MI:0024 MI:0042 MI:0076 MI:0082",
+    Failure.HANDSET_FULL: "MI:0099 MI:0208",
+    Failure.BLOCKED: "MBBLACK DBBLACK DB:0144 HD:0001 MA:0001",
+    Failure.TEXT_REFUSED: "MK:0014 MK:0115 MA:0002",
+    Failure.LIMIT_REACHED: "DB:0142 MK:1041 MI:0079 MI:0061 MI:0062",
+    Failure.NETWORK_TROUBLE: "IB:0008 CA:0051 CA:0052 CA:0054 DA:0054 MA:0051 MA:0054",
+    Failure.EXPIRED: "EXPIRED MI:NNNN TIMEOUT",
+}
+"""Codes in receipts as mainland carriers give them (source: status tables that China Mobile's gateways publish)."""
+
+
+def _turned(table: Mapping[Failure, Iterable[object]]) -> dict[str, Failure]:
+    return {str(code): cause for cause, codes in table.items() for code in codes}
+
+
+BY_ANSWER = {protocol: _turned(table) for protocol, table in ANSWERS.items()}
+BY_RECEIPT = _turned({cause: text.split() for cause, text in RECEIPT_CODES.items()})
+
+
+def failure_of(protocol: int, answer: str, receipt: str) -> Failure:
+    """Return what a failure means: by the centre's code in its *answer* where there is one, else by its receipt's."""
+    if answer:
+        return BY_ANSWER.get(protocol, {}).get(answer, Failure.OTHER)
+    return BY_RECEIPT.get(receipt.upper(), Failure.OTHER)

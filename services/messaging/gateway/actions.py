@@ -1,13 +1,13 @@
 """Commands on gateways: hold one back, let it go on; and what settings and workers tell about them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.chassis.caller import HEAD_OFFICE, Caller
 from services.chassis.db import UnitOfWork
 from services.chassis.errors import Stale, Unready
 from services.messaging.gateway import queries
-from services.messaging.gateway.rules import SMPP, State
+from services.messaging.gateway.rules import SMPP, VERDICTS, LinkState, State
 from services.messaging.gateway.tables import Gateway
 
 CONFIGURED = """
@@ -23,6 +23,31 @@ FORGOTTEN = "UPDATE gateways SET configured = false WHERE configured AND gateway
 REPORTED = """
     UPDATE gateways SET report_time = $2, bound_time = CASE WHEN $3 THEN $2 ELSE bound_time END
     WHERE gateway = $1"""
+
+TOLD = """
+    INSERT INTO gateway_links (gateway, worker, state, reason, unanswered, sent_per_second, allowed_per_second,
+                               accepted_count, rejected_count, throttled_count, temporary_count, ambiguous_count,
+                               report_time)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    ON CONFLICT (gateway, worker) DO UPDATE
+    SET state = excluded.state, reason = excluded.reason, unanswered = excluded.unanswered,
+        sent_per_second = excluded.sent_per_second, allowed_per_second = excluded.allowed_per_second,
+        accepted_count = excluded.accepted_count, rejected_count = excluded.rejected_count,
+        throttled_count = excluded.throttled_count, temporary_count = excluded.temporary_count,
+        ambiguous_count = excluded.ambiguous_count, report_time = excluded.report_time"""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkReport:
+    """What a worker tells about its link; rates in segments a second, ``counts`` by verdict since it started."""
+
+    worker: str
+    state: LinkState
+    reason: str
+    unanswered: int
+    sent_per_second: int
+    allowed_per_second: int
+    counts: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +79,33 @@ async def configure(
 
 
 async def report(
-    uow: UnitOfWork, caller: Caller, *, gateway: str, bound: bool
+    uow: UnitOfWork,
+    caller: Caller,
+    *,
+    gateway: str,
+    bound: bool,
+    told: LinkReport | None = None,
 ) -> State:
-    """Enter that a worker has, or has not, a working link; return whether messages may be handed over."""
+    """
+    Enter that a worker has, or has not, a working link, and what it tells about it.
+
+    Returns whether messages may be handed over.
+    """
     async with uow(caller) as work:
         await work.run(REPORTED, gateway, work.now, bound)
+        if told is not None:
+            await work.run(
+                TOLD,
+                gateway,
+                told.worker,
+                told.state,
+                told.reason,
+                told.unanswered,
+                told.sent_per_second,
+                told.allowed_per_second,
+                *(told.counts.get(verdict, 0) for verdict in VERDICTS),
+                work.now,
+            )
         row = await work.find(Gateway, gateway)
     return State(row.state) if row and row.configured else State.PAUSED
 

@@ -11,9 +11,24 @@ class State(IntEnum):
     PAUSED = 2
 
 
+class LinkState(IntEnum):
+    """State of a worker's link, with the contract's numbers."""
+
+    CONNECTING = 1
+    BOUND = 2
+    REFUSED = 3
+    STOPPING = 4
+    STOPPED = 5
+
+
 SMPP, CMPP_2, CMPP_3 = 1, 2, 3
 PROTOCOLS = {"smpp": SMPP, "cmpp2": CMPP_2, "cmpp3": CMPP_3}
 """Protocols by their names in the settings, with the contract's numbers."""
+
+VERDICTS = ("accepted", "rejected", "throttled", "temporary", "ambiguous")
+"""What becomes of a submission, in the order in which counts of it are kept."""
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 FRESH = timedelta(seconds=15)
 """A worker reports about its links every second; one that has been silent so long is gone."""

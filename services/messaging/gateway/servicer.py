@@ -18,7 +18,6 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         """Stand on *frame*."""
         self._uow = frame.uow
         self._pager = frame.pager
-        self._clock = frame.clock
 
     async def GetGateway(
         self, request: pb.GetGatewayRequest, context: Context
@@ -26,7 +25,8 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         """Return one gateway."""
         async with self._uow.read(context.caller) as work:
             row = await queries.held(work, key_of("gateways", request.name))
-            return wire.gateway_to(row, work.now)
+            [found] = await queries.shown(work, [row])
+            return wire.gateway_to(found, work.now)
 
     async def ListGateways(
         self, request: pb.ListGatewaysRequest, context: Context
@@ -37,8 +37,9 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
             rows, token, total = await queries.LISTING.read(
                 work, self._pager, request, statement
             )
+            found = await queries.shown(work, rows)
         return pb.ListGatewaysResponse(
-            gateways=[wire.gateway_to(row, work.now) for row in rows],
+            gateways=[wire.gateway_to(one, work.now) for one in found],
             next_page_token=token,
             total_size=total,
         )
@@ -68,4 +69,6 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
             state=state,
             version=version_from(request.etag),
         )
-        return wire.gateway_to(row, self._clock())
+        async with self._uow.read(context.caller) as work:
+            [found] = await queries.shown(work, [row])
+            return wire.gateway_to(found, work.now)

@@ -9,6 +9,9 @@ from typing import Protocol
 import structlog
 
 from services.chassis.clock import Clock
+from services.messaging.delivery.actions.gauge import Gauge
+from services.messaging.gateway.actions import LinkReport
+from services.messaging.gateway.rules import LinkState as LinkNumber
 from services.messaging.gateways import (
     Inbound,
     LinkState,
@@ -70,6 +73,8 @@ class Link:
         self.arrived = asyncio.Event()
         self.said: list[Inbound] = []
         self.spoken = asyncio.Event()
+        self.why = ""
+        self.gauge = Gauge(name)
         self._clock = clock
         self._tokens = numbers(1)
         self._unanswered: dict[int, tuple[Asker, int]] = {}
@@ -110,15 +115,31 @@ class Link:
             token = next(self._tokens)
             self._unanswered[token] = (asker, place)
             batch.append(message._replace(token=token))
+        segments = sum(message.segments for message in batch)
+        self.gauge.handed_over(segments)
         if self._pace:
-            more = sum(message.segments for message in batch) - len(batch)
-            self._pace.overdraw(more)
+            self._pace.overdraw(segments - len(batch))
         self.gateway.submit(batch)
+
+    def report(self, worker: str) -> LinkReport:
+        """Return what *worker* tells about the link, and let Prometheus see it."""
+        found = LinkReport(
+            worker=worker,
+            state=LinkNumber[self.state.upper()],
+            reason=self.why,
+            unanswered=len(self._unanswered),
+            sent_per_second=self.gauge.rate(self._time()),
+            allowed_per_second=round(self._pace.rate) if self._pace else 0,
+            counts=self.gauge.counts,
+        )
+        self.gauge.publish(found)
+        return found
 
     # what the gateway tells
 
     def submitted(self, result: SubmitResult) -> None:
         """Enter an answer; one that the centre gave for speed, or in trouble, slows the whole queue down."""
+        self.gauge.answered(result.verdict)
         if result.verdict == "throttled" and self._pace:
             self._pace.throttled(self._time())
         elif result.verdict in ("throttled", "temporary"):
@@ -143,6 +164,7 @@ class Link:
     def link_lost(self, unanswered: Sequence[int], why: str) -> None:
         """Enter that nobody knows about *unanswered* any more."""
         log.warning("link.lost", gateway=self.name, unanswered=len(unanswered))
+        self.gauge.answered("ambiguous", len(unanswered))
         for token in unanswered:
             found = self._unanswered.pop(token, None)
             if found is not None:
@@ -151,7 +173,7 @@ class Link:
 
     def link_changed(self, state: LinkState, why: str) -> None:
         """Take note of the link's state; a refused one needs a person."""
-        self.state = state
+        self.state, self.why = state, why
         self.bound_at = self._time() if state == "bound" else None
         if state == "refused":
             log.error("link.refused", gateway=self.name, cause=why)

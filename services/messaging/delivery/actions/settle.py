@@ -16,7 +16,7 @@ from services.messaging.batch.actions.change import conclude_one
 from services.messaging.batch.rules import RecipientState
 from services.messaging.delivery import events, queries, rules
 from services.messaging.delivery.actions.flight import Key
-from services.messaging.delivery.rules import Answer, Slot
+from services.messaging.delivery.rules import Answer, DoubtCause, Slot
 
 LOCKED = """
     SELECT state, worker FROM chunks WHERE branch_id = $1 AND batch_id = $2 AND chunk = $3 FOR UPDATE"""
@@ -32,11 +32,11 @@ ANSWERED = """
     UPDATE unknowns SET end_time = $4
     WHERE branch_id = $1 AND batch_id = $2 AND ordinal = ANY ($3::integer[]) AND end_time IS NULL RETURNING ordinal"""
 UNKNOWN = """
-    INSERT INTO unknowns (branch_id, batch_id, ordinal, attempt, sent_time, fence_time)
+    INSERT INTO unknowns (branch_id, batch_id, ordinal, attempt, sent_time, fence_time, cause)
     SELECT $1, $2, line.ordinal,
            1 + (SELECT count(*) FROM unknowns AS u
                 WHERE u.branch_id = $1 AND u.batch_id = $2 AND u.ordinal = line.ordinal),
-           $4, $5
+           $4, $5, $6
     FROM unnest($3::integer[]) AS line (ordinal)
     WHERE NOT EXISTS (SELECT FROM unknowns AS u WHERE u.branch_id = $1 AND u.batch_id = $2
                       AND u.ordinal = line.ordinal AND u.end_time IS NULL)
@@ -65,13 +65,14 @@ class Settlement:
     What is known of messages of one chunk.
 
     ``worker`` is set where its lease of the chunk ends with this. ``excluded`` holds ordinals with reasons.
-    ``certain_after`` is how long after now a receipt of an unknown message may still come.
+    ``certain_after`` is how long after now a receipt of an unknown message may still come, ``cause`` why it is unknown.
     """
 
     key: Key
     answers: Sequence[Answer]
     worker: str = ""
     certain_after: timedelta = timedelta()
+    cause: DoubtCause = DoubtCause.NO_ANSWER
 
 
 async def settle(uow: UnitOfWork, caller: Caller, found: Settlement) -> None:
@@ -95,7 +96,7 @@ async def settle_within(work: Work, found: Settlement) -> None:
         if rules.stays_unknown(answer, batch.unknown_policy)
     ]
     fence = work.now + found.certain_after
-    unknown = await work.run(UNKNOWN, *place, unsure, work.now, fence)
+    unknown = await work.run(UNKNOWN, *place, unsure, work.now, fence, found.cause)
     count = dict.fromkeys(RecipientState, 0)
     for line in lines:
         count[line.state] += 1

@@ -27,7 +27,7 @@ from services.messaging.delivery.actions.lane import Desk, Lane
 from services.messaging.delivery.actions.link import Link
 from services.messaging.delivery.actions.run import Run
 from services.messaging.delivery.actions.settle import Settlement, settle
-from services.messaging.delivery.rules import OUTCOMES, Answer, Slot
+from services.messaging.delivery.rules import OUTCOMES, Answer, DoubtCause, Slot
 from services.messaging.gateway import actions as gateways
 from services.messaging.gateway.rules import State
 from services.messaging.template.rules import Purpose
@@ -97,7 +97,8 @@ class Station:
         for row in rows:
             log.warning("lease.lost", branch=row.branch_id, chunk=row.chunk)
             answers = await self._everything(row)
-            await self._settle(_key(row), answers, row.worker, row.gateway)
+            cause = DoubtCause.RECORD_LOST
+            await self._settle(_key(row), answers, row.worker, row.gateway, cause)
 
     async def recover(self, seat: Seat) -> None:
         """
@@ -112,7 +113,8 @@ class Station:
             path = seat.path(_key(row))
             relied = row.boot == self.desk.boot
             answers = flight.read(path) if relied else await self._everything(row)
-            await self._settle(_key(row), answers, seat.worker, row.gateway)
+            cause = DoubtCause.NO_ANSWER if relied else DoubtCause.RECORD_LOST
+            await self._settle(_key(row), answers, seat.worker, row.gateway, cause)
             flight.forget(path)
         for path in flight.records(seat):
             await self._stray(path)
@@ -142,14 +144,19 @@ class Station:
         return [Answer(one.ordinal, Slot.AMBIGUOUS) for one in found]
 
     async def _settle(
-        self, key: Key, answers: list[Answer], worker: str, gateway: str
+        self,
+        key: Key,
+        answers: list[Answer],
+        worker: str,
+        gateway: str,
+        cause: DoubtCause = DoubtCause.NO_ANSWER,
     ) -> None:
         link = self.links.get(gateway)
         terms = link.terms if link else None
         after = (
             timedelta(seconds=terms.validity + terms.certain_after) if terms else UNSURE
         )
-        found = Settlement(key, answers, worker, after)
+        found = Settlement(key, answers, worker, after, cause)
         await settle(self.desk.uow, self.desk.caller, found)
 
     # rounds
@@ -157,12 +164,14 @@ class Station:
     async def beat(self) -> int:
         """Renew leases, stop what must stop, leave out who refused, report about links."""
         self.desk.learn_zones(self._tree())
+        assert self.desk.seat is not None
         for link in self.links.values():
             state = await gateways.report(
                 self.desk.uow,
                 self.desk.caller,
                 gateway=link.name,
                 bound=link.state == "bound",
+                told=link.report(self.desk.seat.worker),
             )
             link.paused = state is not State.RUNNING
         by_branch: dict[int, list[Run]] = defaultdict(list)
