@@ -127,6 +127,10 @@ class Listing(BaseModelView):  # type: ignore[misc]
         """Return one page; *fields* are the typed fields of the request that filters and the tab ask for."""
         raise NotImplementedError
 
+    def kept(self) -> dict[str, str]:
+        """Return what of the address says which list this is, and stays whatever else is asked of it."""
+        return {}
+
     def init_search(self) -> bool:
         """Say whether the list can be searched."""
         return bool(self.search_hint)

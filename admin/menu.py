@@ -11,7 +11,9 @@ from admin.views.assignments import AssignmentView
 from admin.views.batches import BatchView
 from admin.views.contact_plans import ContactPlanView
 from admin.views.customers import CustomerView
+from admin.views.gateways import GatewayView
 from admin.views.inbox import InboxView
+from admin.views.messages import MessageView, ResultView
 from admin.views.parameters import ParameterView
 from admin.views.templates import TemplateView
 
@@ -28,5 +30,8 @@ def views(channels: Channels) -> Iterator[BaseView]:
     yield TemplateView(channels, people)
     yield BatchView(channels, people)
     yield InboxView(channels, people)
+    yield ResultView(channels, people)
+    yield MessageView(channels, people)
+    yield GatewayView(channels)
     for service in SERVICES:
         yield ParameterView(channels, service, category=SETTINGS)

@@ -181,6 +181,23 @@ CONFIRMATION = {
     4: _l("Failed"),
     5: _l("Unknown"),
 }
+POLICY = {
+    1: _l("wait for the receipt, then send again"),
+    2: _l("never send again"),
+    3: _l("send again at once"),
+}
+DOUBT = {1: _l("no answer came"), 2: _l("the record of a machine was lost")}
+PROTOCOL = {1: "SMPP", 2: "CMPP", 3: "HTTP", 4: _l("File")}
+GATEWAY = {1: _l("Running"), 2: _l("Held back")}
+GATEWAY_TONES = {1: "good", 2: "warn"}
+LINK = {
+    1: _l("Connecting"),
+    2: _l("Connected"),
+    3: _l("Credentials refused"),
+    4: _l("Parting"),
+    5: _l("Parted"),
+}
+LINK_TONES = {1: "warn", 2: "good", 3: "bad"}
 SKIPPED = {
     1: _l("not found"),
     2: _l("the owner has changed"),

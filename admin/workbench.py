@@ -18,6 +18,8 @@ from guanhu.engagement.v1 import (
 from guanhu.messaging.v1 import (
     batch_pb2,
     batch_pb2_grpc,
+    gateway_pb2,
+    gateway_pb2_grpc,
     inbound_pb2,
     inbound_pb2_grpc,
 )
@@ -28,6 +30,9 @@ from admin.sources import Source
 
 OWNERS = 500
 """Contact plans of one day that the table of owners is made of; a branch has fewer owners."""
+
+SHOWN = 20
+"""Most batches and gateways that are looked at; the pages behind have all."""
 
 ENGAGEMENT = "guanhu.engagement.v1"
 
@@ -73,8 +78,14 @@ SOURCES: Mapping[str, Source] = {
         "guanhu.messaging.v1.SmsBatchService.ListBatches",
         batch_pb2_grpc.SmsBatchServiceStub,
         lambda _: batch_pb2.ListBatchesRequest(
-            state=batch_pb2.BATCH_STATE_AWAITING_APPROVAL, page_size=1
+            state=batch_pb2.BATCH_STATE_AWAITING_APPROVAL, page_size=SHOWN
         ),
+    ),
+    "gateways": Source(
+        "messaging",
+        "guanhu.messaging.v1.GatewayService.ListGateways",
+        gateway_pb2_grpc.GatewayServiceStub,
+        lambda _: gateway_pb2.ListGatewaysRequest(page_size=SHOWN),
     ),
     "replies": Source(
         "messaging",

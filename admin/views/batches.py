@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, ClassVar
 
 import grpc
@@ -9,9 +10,16 @@ from flask import Response, flash, jsonify, redirect, request
 from flask_admin import expose
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from google.protobuf.timestamp_pb2 import Timestamp
 from guanhu.customer.v1 import group_pb2, group_pb2_grpc
 from guanhu.messaging.v1 import batch_pb2 as pb
-from guanhu.messaging.v1 import batch_pb2_grpc, template_pb2, template_pb2_grpc
+from guanhu.messaging.v1 import (
+    batch_pb2_grpc,
+    gateway_pb2,
+    gateway_pb2_grpc,
+    template_pb2,
+    template_pb2_grpc,
+)
 from markupsafe import Markup
 
 from admin import formats, sayings, words
@@ -25,6 +33,9 @@ SERVICE = "guanhu.messaging.v1.SmsBatchService"
 GROUPS = "guanhu.customer.v1.GroupService.ListGroups"
 REPLIES = "guanhu.messaging.v1.InboundService.ListInbound"
 TEMPLATES = "guanhu.messaging.v1.TemplateService.ListTemplates"
+
+GATEWAYS = "guanhu.messaging.v1.GatewayService.ListGateways"
+MESSAGES = "guanhu.messaging.v1.DeliveryService.ListMessages"
 
 CHOICES = 200
 """Groups and templates that can be chosen from on one page."""
@@ -45,6 +56,16 @@ COUNTS = (
     "cancelled_count",
 )
 """The eight counts that every recipient is in exactly one of."""
+
+
+def moment_typed(text: str) -> Timestamp | None:
+    """Return a moment as it was typed in the portal's time zone, None for none; raises ValueError."""
+    if not text.strip():
+        return None
+    local = datetime.strptime(text.strip(), "%Y-%m-%d %H:%M")  # noqa: DTZ007 - the zone follows
+    stamp = Timestamp()
+    stamp.FromDatetime(local.replace(tzinfo=formats.zone()))
+    return stamp
 
 
 class BatchView(RemoteView):
@@ -110,6 +131,7 @@ class BatchView(RemoteView):
             "messaging", template_pb2_grpc.TemplateServiceStub
         )
         self._groups = channels.stub("customer", group_pb2_grpc.GroupServiceStub)
+        self._gateways = channels.stub("messaging", gateway_pb2_grpc.GatewayServiceStub)
         self._people = people
         self.title = _l("Batch SMS")
         self.column_formatters = {
@@ -169,7 +191,7 @@ class BatchView(RemoteView):
         return self._plan_it() if request.method == "POST" else self._choice()
 
     def _choice(self) -> str:
-        templates = groups = ()
+        templates = groups = gateways = ()
         if may(TEMPLATES):
             templates = self._templates.ListTemplates(
                 template_pb2.ListTemplatesRequest(
@@ -180,10 +202,15 @@ class BatchView(RemoteView):
             groups = self._groups.ListGroups(
                 group_pb2.ListGroupsRequest(page_size=CHOICES)
             ).groups
+        if may(GATEWAYS):
+            gateways = self._gateways.ListGateways(
+                gateway_pb2.ListGatewaysRequest()
+            ).gateways
         return self.render(
             "portal/batch_new.html",
             templates=templates,
             groups=groups,
+            gateways=gateways,
             words=words,
             return_url=self.get_url(".index_view"),
         )
@@ -191,10 +218,21 @@ class BatchView(RemoteView):
     def _plan_it(self) -> Any:
         form = request.form
         try:
+            moment = moment_typed(form.get("at", ""))
+        except ValueError:
+            flash(
+                _("“%(text)s” is no time; write 2026-11-23 15:00.", text=form["at"]),
+                "danger",
+            )
+            return self._choice(), 422
+        try:
             found = self._stub.PlanBatch(
                 pb.PlanBatchRequest(
                     template=form.get("template", ""),
                     groups=form.getlist("group"),
+                    schedule_time=moment,
+                    gateway=form.get("gateway", ""),
+                    unknown_policy=form.get("policy", 0, type=int),  # type: ignore[arg-type]
                     request_id=form.get("nonce", ""),
                 ),
                 timeout=60,
@@ -230,6 +268,8 @@ class BatchView(RemoteView):
             ended=found.state in ENDED,
             staff_name=self._people.staff_name,
             may_see_replies=found.state >= pb.BATCH_STATE_SENDING and may(REPLIES),
+            cents=formats.cents_of,
+            may_see_results=may(MESSAGES),
         )
 
     def _left_out(self, batch: pb.Batch) -> list[tuple[Any, list[Any]]]:

@@ -13,6 +13,7 @@ from admin.formats import zone
 from admin.people import People
 from admin.rights import Guarded, person
 from admin.sources import Gathering
+from admin.waiting import waiting
 
 MORNING_ENDS, AFTERNOON_ENDS = 12, 18
 
@@ -42,6 +43,7 @@ class Home(Guarded, AdminIndexView):  # type: ignore[misc]
             "portal/home.html",
             part_of_day=part_of_day(),
             parts=parts,
+            waiting=waiting(parts, person(), page_of),
             progress=workbench.progress(parts),
             mine=workbench.own_plan(parts, person()),
             drafts=workbench.DRAFTS,
