@@ -13,7 +13,7 @@ from guanhu.customer.v1 import snapshot_pb2 as pb
 from guanhu.customer.v1.snapshot_pb2_grpc import SnapshotServiceStub
 from rich.table import Table
 
-from admin.commands import audit, events, keys
+from admin.commands import audit, events, keys, sms
 from admin.commands.terminal import (
     UndoneError,
     account_token,
@@ -45,6 +45,7 @@ app = typer.Typer(
 app.add_typer(audit.app, name="audit")
 app.add_typer(events.app, name="events")
 app.add_typer(keys.app, name="keys")
+app.add_typer(sms.app, name="sms")
 
 
 @app.callback()
