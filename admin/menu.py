@@ -13,8 +13,9 @@ from admin.views.contact_plans import ContactPlanView
 from admin.views.customers import CustomerView
 from admin.views.gateways import GatewayView
 from admin.views.inbox import InboxView
-from admin.views.messages import MessageView, ResultView
+from admin.views.messages import MessageView
 from admin.views.parameters import ParameterView
+from admin.views.results import ResultView
 from admin.views.templates import TemplateView
 
 SETTINGS = "Settings"

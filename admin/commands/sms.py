@@ -230,6 +230,15 @@ def show(batch: pb.Batch, zone: ZoneInfo) -> None:
     tell(f"digest {batch.digest}")
 
 
+def moment_of(at: datetime | None, zone: ZoneInfo) -> Timestamp | None:
+    """Return a moment that was typed by the clocks of *zone*; None for none."""
+    if at is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(at.replace(tzinfo=zone))
+    return stamp
+
+
 def tell(text: str) -> None:
     """Print one line as it is, however narrow the terminal."""
     out.print(text, markup=False, soft_wrap=True)
@@ -266,16 +275,12 @@ def plan(
     """
     settings = read_settings()
     zone = ZoneInfo(settings.portal_time_zone)
-    moment = None
-    if at is not None:
-        moment = Timestamp()
-        moment.FromDatetime(at.replace(tzinfo=zone))
     with sentences(), signed_in(settings, operator) as pairs:
         desk = Desk(settings, pairs)
         request = pb.PlanBatchRequest(
             template=desk.template(template),
             groups=[desk.group(one) for one in groups],
-            schedule_time=moment,
+            schedule_time=moment_of(at, zone),
             gateway=f"gateways/{gateway.removeprefix('gateways/')}" if gateway else "",
             unknown_policy=f"UNKNOWN_POLICY_{unknown.name}",
             request_id=str(uuid4()),
