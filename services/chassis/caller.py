@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from guanhu.policy.v1 import policy_pb2
 
+from services.chassis.clock import HOME_ZONE
+
 Scope = policy_pb2.Scope
 Role = policy_pb2.Role
 
@@ -94,6 +96,11 @@ class Tree:
             grew = bool(more)
             found |= more
         return tuple(sorted(found))
+
+    def zone(self, branch_id: int) -> str:
+        """Return the time zone of a branch; the country's for one that the tree does not know."""
+        found = self.branches.get(branch_id)
+        return found.zone if found else HOME_ZONE
 
     def expand(self, scope: int, roots: Collection[int]) -> tuple[int, ...]:
         """Return the branches that *scope* over *roots* comes to."""

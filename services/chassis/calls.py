@@ -41,7 +41,7 @@ class Call:
     One call from start to answer.
 
     ``joined`` says that every unit of work opened during the call is the same transaction, which the frame commits
-    together with the stored answer and the audit record.
+    together with the stored answer and the audit record. ``told`` is what a stream says about itself for its record.
     """
 
     access: Access
@@ -51,6 +51,7 @@ class Call:
     request_id: UUID | None = None
     digest: bytes = b""
     work: Work | None = None
+    told: dict[str, object] = field(default_factory=dict)
 
     @property
     def trace_id(self) -> str:
@@ -85,3 +86,10 @@ class Context:
 
 
 CURRENT: ContextVar[Call | None] = ContextVar("guanhu_call", default=None)
+
+
+def tell(**detail: object) -> None:
+    """Add to the audit record of the stream being served, before its first answer; never a personal value."""
+    call = CURRENT.get()
+    if call is not None:
+        call.told.update(detail)

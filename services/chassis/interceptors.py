@@ -34,7 +34,7 @@ from services.chassis.errors import (
 )
 from services.chassis.keyring import Keyring
 from services.chassis.names import names_in
-from services.chassis.policy import Access, allows, masker
+from services.chassis.policy import Access, allows, masker, names_service
 from services.chassis.traces import SERVER, Span, span_of, tell
 
 log = structlog.get_logger()
@@ -146,6 +146,8 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         call = Call(access=access, caller=caller, span=span)
         if not allows(access, caller.roles):
             raise KnownRefusal(call, Denied("ROLE_MISSING"))
+        if not names_service(access, caller):
+            raise KnownRefusal(call, Denied("SERVICE_NOT_NAMED"))
         return call
 
     def check(self, request: Message) -> None:
@@ -162,9 +164,9 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         """Write the audit record of *call* in a transaction of its own: refused ones, and streams by what they name."""
         work = await self.uow.open(call.caller)
         try:
-            branch_id = getattr(request, "branch_id", 0)
+            branch_id = getattr(request, "branch_id", 0) or call.caller.branch_id
             for name in names_in(request):
-                work.note(name, branch_id=branch_id or call.caller.branch_id)
+                work.note(name, branch_id=branch_id, **call.told)
             call.request_id = None
             await work.settle(call, None, reason)
         finally:
@@ -350,20 +352,25 @@ class Served:
         return answer
 
     async def _stream_out(self, raw: bytes, context: Any) -> None:
-        """Serve a stream of answers; where it is audited, the record is committed before the first answer leaves."""
+        """
+        Serve a stream of answers; where it is audited, the record is committed before the first answer leaves.
+
+        The first is made before it, so that the record holds what the stream tells of itself, and refusals only once.
+        """
 
         async def serve(made: list[Call]) -> None:
             call = self._gate.admit(context, self._access)
             made.append(call)
             request = self._read(raw)
-            if self._access.audited:
-                await self._gate.record(call, "OK", request)
             with serving(call):
-                async for reply in self._inner.unary_stream(
-                    request,
-                    Context(call.caller, context, self._gate.check),
-                ):
+                told = Context(call.caller, context, self._gate.check)
+                replies = aiter(self._inner.unary_stream(request, told))
+                reply = await anext(replies, None)
+                if self._access.audited:
+                    await self._gate.record(call, "OK", request)
+                while reply is not None:
                     await context.write(self._write(reply))
+                    reply = await anext(replies, None)
 
         await self._guard(context, serve)
 

@@ -41,9 +41,13 @@ def name_of(collection: str, key: object) -> str:
 
 
 def names_in(request: Any) -> list[str]:
-    """Return the resource names that the fields of *request* hold."""
-    found: list[str] = []
+    """Return the resource names that the fields of *request* hold; those of lists, which may be long, come last."""
+    alone: list[str] = []
+    listed: list[str] = []
     for field, value in request.ListFields() if request is not None else ():
         if field.type == field.TYPE_STRING:
-            found += [value] if isinstance(value, str) else value
-    return [one for one in found if RESOURCE.fullmatch(one)]
+            if isinstance(value, str):
+                alone.append(value)
+            else:
+                listed += value
+    return [one for one in (*alone, *listed) if RESOURCE.fullmatch(one)]

@@ -10,6 +10,7 @@ from google.protobuf.descriptor import FieldDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from guanhu.policy.v1 import policy_pb2
 
+from services.chassis.caller import Caller
 from services.chassis.vault import mask_value
 
 ACCESS: Any = policy_pb2.access
@@ -45,6 +46,7 @@ class Access:
     audit: int
     request_id: bool
     approval: bool
+    services: frozenset[str] = frozenset()
 
     @property
     def audited(self) -> bool:
@@ -99,6 +101,7 @@ def policies(services: Iterable[str]) -> dict[str, Access]:
                 audit=option.audit,
                 request_id=option.request_id,
                 approval=option.approval,
+                services=frozenset(option.services),
             )
     if faults:
         raise PolicyMissing("\n".join(faults))
@@ -125,6 +128,13 @@ def allows(access: Access, roles: frozenset[int]) -> bool:
         for role in roles
     )
     return person and policy_pb2.ROLE_STAFF in access.roles
+
+
+def names_service(access: Access, caller: Caller) -> bool:
+    """Say whether a service that calls, be it for somebody, is one of those that *access* names, if it names any."""
+    if not access.services or policy_pb2.ROLE_SERVICE not in caller.roles:
+        return True
+    return (caller.agent or caller.subject).partition("/")[2] in access.services
 
 
 Step = tuple[FieldDescriptor, int | None, "list[Step]"]
