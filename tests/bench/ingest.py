@@ -54,6 +54,7 @@ ZEROS = {
     "appointment_habit": 0,
     "preferred_channel": 0,
     "preferred_time": 0,
+    "contact_frequency": 0,
     "employer": "",
     "family_notes": "",
     "last_contact_channel": 0,

@@ -57,6 +57,7 @@ SHEET = (
     "employer",
     "family_notes",
     "next_contact_on",
+    "contact_frequency",
 )
 """The fields of the profile sheet that staff fill in, in the order of the contract."""
 

@@ -84,6 +84,7 @@ class Customer(Row):  # type: ignore[valid-type,misc]
     create_time: Mapped[datetime] = mapped_column(Moment)
     update_time: Mapped[datetime] = mapped_column(Moment)
     version: Mapped[int] = mapped_column(Integer)
+    contact_frequency: Mapped[int] = mapped_column(SmallInteger)
 
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - SQLAlchemy's own form
 

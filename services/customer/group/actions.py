@@ -1,6 +1,6 @@
-"""Commands on groups: create, delete, put customers in and take them out."""
+"""Commands on groups: create, change, delete, put customers in and take them out, open a stream of members."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -8,9 +8,19 @@ from sqlalchemy import select
 from uuid_utils.compat import uuid7
 
 from services.chassis.caller import Caller
+from services.chassis.calls import tell
 from services.chassis.db import UnitOfWork, Work
-from services.chassis.errors import AlreadyExists, Exhausted, Invalid, Stale
-from services.customer.group import queries
+from services.chassis.errors import (
+    AlreadyExists,
+    Exhausted,
+    Invalid,
+    Stale,
+    Unready,
+)
+from services.customer.group import rules
+from services.customer.group.queries import groups as queries
+from services.customer.group.queries.members import counted
+from services.customer.group.rules import RULE, STATIC, Rule
 from services.customer.group.tables import Group
 
 KNOWN = """
@@ -30,29 +40,103 @@ REMOVED = """
     WHERE branch_id = $1 AND group_id = $2 AND number = ANY ($4::text[]) AND remove_time IS NULL RETURNING number"""
 
 
+def _rule_of(kind: int, rule: Rule | None) -> dict[str, Any] | None:
+    """
+    Return a rule as a group of *kind* keeps it.
+
+    Refuses GROUP_RULE_MISSING, GROUP_WITHOUT_RULE and GROUP_RULE_CONTRADICTS.
+    """
+    if kind != RULE:
+        if rule is not None:
+            raise Unready("GROUP_WITHOUT_RULE")
+        return None
+    if rule is None:
+        raise Invalid("GROUP_RULE_MISSING")
+    check_rule(rule)
+    return rules.stored(rule)
+
+
+def check_rule(rule: Rule) -> None:
+    """Refuse GROUP_RULE_CONTRADICTS when *rule* can find nobody."""
+    if wrong := rules.contradiction(rule):
+        raise Invalid("GROUP_RULE_CONTRADICTS", first=wrong[0], second=wrong[1])
+
+
+async def _check_name(
+    work: Work, branch_id: int, keeper: str, display_name: str
+) -> None:
+    """Refuse GROUP_NAME_TAKEN when *keeper* has a group of this name."""
+    same = (Group.branch_id == branch_id) & (Group.keeper == keeper)
+    same &= (Group.display_name == display_name) & Group.delete_time.is_(None)
+    if (await work.execute(select(Group.group_id).where(same))).first():
+        raise AlreadyExists("GROUP_NAME_TAKEN")
+
+
 async def create(
-    uow: UnitOfWork, caller: Caller, *, display_name: str, description: str
-) -> Any:
-    """Create an empty group in the caller's branch, kept by the caller; refuses GROUP_NAME_TAKEN."""
+    uow: UnitOfWork,
+    caller: Caller,
+    *,
+    display_name: str,
+    description: str,
+    kind: int,
+    rule: Rule | None,
+) -> queries.Shown:
+    """
+    Create a group in the caller's branch, kept by the caller: an empty list, or a rule in the caller's sight.
+
+    Refuses GROUP_NAME_TAKEN, GROUP_RULE_MISSING, GROUP_WITHOUT_RULE and GROUP_RULE_CONTRADICTS.
+    """
     async with uow(caller) as work:
-        same = (Group.branch_id == caller.branch_id) & (Group.keeper == caller.key)
-        same &= (Group.display_name == display_name) & Group.delete_time.is_(None)
-        if (await work.execute(select(Group.group_id).where(same))).first():
-            raise AlreadyExists("GROUP_NAME_TAKEN")
+        kept = _rule_of(kind, rule)
+        await _check_name(work, caller.branch_id, caller.key, display_name)
         row = Group(
             branch_id=caller.branch_id,
             group_id=uuid7(),
             display_name=display_name,
             description=description,
-            kind=queries.STATIC,
+            kind=kind or STATIC,
             keeper=caller.key,
             create_time=work.now,
             update_time=work.now,
+            rule=kept,
+            own_only=caller.own_only,
         )
         work.add(row)
         await work.register("groups", row.group_id, caller.branch_id)
         work.note(f"groups/{row.group_id}", branch_id=caller.branch_id)
         return await queries.shown(work, row.group_id)
+
+
+async def update(
+    uow: UnitOfWork,
+    caller: Caller,
+    *,
+    group_id: UUID,
+    version: int,
+    fields: Mapping[str, Any],
+) -> queries.Shown:
+    """
+    Write *fields* of a group, if *version* is still current; whose customers a rule is about stays as it was.
+
+    Refuses NOT_FOUND, CHANGED_MEANWHILE, GROUP_NAME_TAKEN, GROUP_RULE_MISSING, GROUP_WITHOUT_RULE and
+    GROUP_RULE_CONTRADICTS.
+    """
+    async with uow(caller) as work:
+        row = await queries.held(work, group_id)
+        if row.version != version:
+            raise Stale("CHANGED_MEANWHILE")
+        values = dict(fields)
+        if "rule" in values:
+            if row.kind != RULE:
+                raise Unready("GROUP_WITHOUT_RULE")
+            values["rule"] = _rule_of(row.kind, values["rule"])
+        name = values.get("display_name", row.display_name)
+        if name != row.display_name:
+            await _check_name(work, row.branch_id, row.keeper, name)
+        changed = [key for key, value in values.items() if getattr(row, key) != value]
+        for key in changed:
+            setattr(row, key, values[key])
+        return await _touched(work, row, fields=sorted(changed))
 
 
 async def delete(
@@ -69,14 +153,14 @@ async def delete(
 
 async def add_members(
     uow: UnitOfWork, caller: Caller, *, group_id: UUID, numbers: Sequence[str]
-) -> tuple[Any, int, list[str]]:
+) -> tuple[queries.Shown, int, list[str]]:
     """
     Put customers of the group's branch in; return the group, how many were added, and who is unknown.
 
-    Refuses NOT_FOUND and GROUP_FULL.
+    Refuses NOT_FOUND, GROUP_BY_RULE and GROUP_FULL.
     """
     async with uow(caller) as work:
-        row = await queries.held(work, group_id)
+        row = await _list_held(work, group_id)
         own = caller.key if caller.own_only else ""
         known = await work.run(KNOWN, row.branch_id, list(numbers), own)
         found = {line.number for line in known}
@@ -91,27 +175,41 @@ async def add_members(
 
 async def remove_members(
     uow: UnitOfWork, caller: Caller, *, group_id: UUID, numbers: Sequence[str]
-) -> tuple[Any, int]:
-    """Take customers out; return the group and how many were taken out. Refuses NOT_FOUND."""
+) -> tuple[queries.Shown, int]:
+    """Take customers out; return the group and how many were taken out. Refuses NOT_FOUND and GROUP_BY_RULE."""
     async with uow(caller) as work:
-        row = await queries.held(work, group_id)
+        row = await _list_held(work, group_id)
         gone = await work.run(REMOVED, row.branch_id, group_id, work.now, list(numbers))
         return await _touched(work, row, removed=len(gone)), len(gone)
 
 
-async def _touched(work: Work, row: Group, **detail: int) -> Any:
+async def _list_held(work: Work, group_id: UUID) -> Group:
+    """Return the row of one list to change its members; refuse NOT_FOUND, and GROUP_BY_RULE for one without a list."""
+    row = await queries.held(work, group_id)
+    if row.kind == RULE:
+        raise Unready("GROUP_BY_RULE")
+    return row
+
+
+async def _touched(work: Work, row: Group, **detail: object) -> queries.Shown:
     """Mark a group as changed, and return it as lists show it."""
     row.update_time = work.now
     work.note(f"groups/{row.group_id}", branch_id=row.branch_id, **detail)
     return await queries.shown(work, row.group_id)
 
 
-async def check_branch(
+async def opened(
     uow: UnitOfWork, caller: Caller, *, branch_id: int, groups: Sequence[UUID]
-) -> None:
-    """Refuse GROUPS_OF_OTHER_BRANCH when one of *groups* is not there, or not in that branch."""
+) -> Sequence[Any]:
+    """
+    Return the rows of *groups* whose members are to be streamed, and tell the audit trail how many those are now.
+
+    Refuses GROUPS_OF_OTHER_BRANCH when one of *groups* is not there, or not in that branch.
+    """
     async with uow.read(caller) as work:
-        rows = await work.run(queries.OF_BRANCH, branch_id, list(groups))
-    if len(rows) != len(groups):
-        missing = len(groups) - len(rows)
-        raise Invalid("GROUPS_OF_OTHER_BRANCH", count=missing, branch=branch_id)
+        rows = await queries.of_branch(work, branch_id, groups)
+        if len(rows) != len(groups):
+            missing = len(groups) - len(rows)
+            raise Invalid("GROUPS_OF_OTHER_BRANCH", count=missing, branch=branch_id)
+        tell(member_count=await counted(work, rows))
+    return rows

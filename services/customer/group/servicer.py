@@ -10,7 +10,9 @@ from services.chassis.calls import Context
 from services.chassis.names import keys_of, name_of
 from services.chassis.server import Frame
 from services.chassis.wiretypes import version_from
-from services.customer.group import actions, queries, wire
+from services.customer.group import actions, wire
+from services.customer.group.queries import groups as queries
+from services.customer.group.queries import members as people
 
 
 class GroupServicer(group_pb2_grpc.GroupServiceServicer):
@@ -25,12 +27,9 @@ class GroupServicer(group_pb2_grpc.GroupServiceServicer):
     async def CreateGroup(
         self, request: pb.CreateGroupRequest, context: Context
     ) -> pb.Group:
-        """Create an empty group."""
+        """Create a group."""
         row = await actions.create(
-            self._uow,
-            context.caller,
-            display_name=request.group.display_name,
-            description=request.group.description,
+            self._uow, context.caller, **wire.new_from(request.group)
         )
         return wire.group_to(row)
 
@@ -43,14 +42,34 @@ class GroupServicer(group_pb2_grpc.GroupServiceServicer):
         self, request: pb.ListGroupsRequest, context: Context
     ) -> pb.ListGroupsResponse:
         """Return a page of groups."""
-        statement = queries.listed(context.caller, wire.filters_from(request))
         async with self._uow.read(context.caller) as work:
-            rows, token, total = await queries.LISTING.read(
-                work, self._pager, request, statement
+            rows, token, total = await queries.page(
+                work, self._pager, request, wire.filters_from(request)
             )
         return pb.ListGroupsResponse(
             groups=map(wire.group_to, rows), next_page_token=token, total_size=total
         )
+
+    async def UpdateGroup(
+        self, request: pb.UpdateGroupRequest, context: Context
+    ) -> pb.Group:
+        """Change name, description or rule."""
+        row = await actions.update(
+            self._uow, context.caller, **wire.update_from(request)
+        )
+        return wire.group_to(row)
+
+    async def PreviewGroup(
+        self, request: pb.PreviewGroupRequest, context: Context
+    ) -> pb.PreviewGroupResponse:
+        """Count whom a rule finds."""
+        rule = wire.rule_from(request.rule)
+        actions.check_rule(rule)
+        async with self._uow.read(context.caller) as work:
+            members, quiet = await queries.previewed(
+                work, rule, wire.optional_id(request.group)
+            )
+        return pb.PreviewGroupResponse(member_count=members, do_not_disturb_count=quiet)
 
     async def DeleteGroup(
         self, request: pb.DeleteGroupRequest, context: Context
@@ -101,9 +120,11 @@ class GroupServicer(group_pb2_grpc.GroupServiceServicer):
         asked = request.HasField("do_not_disturb")
         disturb = request.do_not_disturb if asked else None
         async with self._uow.read(context.caller) as work:
-            group = await queries.shown(work, wire.id_from(request.group))
-            statement = queries.members(group, request.query, disturb)
-            rows, token, total = await queries.MEMBERS.read(
+            group = await queries.held(work, wire.id_from(request.group))
+            listing, statement = people.members(
+                group, work, query=request.query, do_not_disturb=disturb
+            )
+            rows, token, total = await listing.read(
                 work, self._pager, request, statement
             )
         return pb.ListMembersResponse(
@@ -115,17 +136,14 @@ class GroupServicer(group_pb2_grpc.GroupServiceServicer):
     async def StreamMembers(
         self, request: pb.StreamMembersRequest, context: Context
     ) -> AsyncIterator[pb.StreamMembersResponse]:
-        """Yield members with full mobiles; the frame has entered the call in the audit trail before."""
-        groups = [wire.id_from(name) for name in request.groups]
-        branch = request.branch_id
-        await actions.check_branch(
-            self._uow, context.caller, branch_id=branch, groups=groups
-        )
-        async for piece in queries.streamed(
+        """Yield members with full mobiles; the frame enters the call in the audit trail before the first leaves."""
+        groups = await actions.opened(
             self._uow,
             context.caller,
-            branch,
-            groups,
-            maturities=request.maturities,
+            branch_id=request.branch_id,
+            groups=[wire.id_from(name) for name in request.groups],
+        )
+        async for piece in people.streamed(
+            self._uow, context.caller, groups, maturities=request.maturities
         ):
             yield wire.recipients_to(piece, self._vault)

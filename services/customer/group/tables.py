@@ -1,9 +1,11 @@
 """Groups of customers, and who is in them."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, SmallInteger, Text, Uuid
+from sqlalchemy import Boolean, Integer, SmallInteger, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.chassis.tables import Moment, rows_of
@@ -12,7 +14,12 @@ Row = rows_of("customer")
 
 
 class Group(Row):  # type: ignore[valid-type,misc]
-    """A named list of customers of one branch, kept by a member of staff."""
+    """
+    A named list of customers of one branch, or a rule that finds them, kept by a member of staff.
+
+    ``rule`` holds what ``rules.stored`` says, None in a static group. ``own_only`` says that it finds only customers
+    whom the keeper owns: the sight of whoever made it, which nobody who changes it later widens.
+    """
 
     __tablename__ = "customer_groups"
 
@@ -28,6 +35,8 @@ class Group(Row):  # type: ignore[valid-type,misc]
     update_time: Mapped[datetime] = mapped_column(Moment)
     delete_time: Mapped[datetime | None] = mapped_column(Moment)
     version: Mapped[int] = mapped_column(Integer)
+    rule: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    own_only: Mapped[bool] = mapped_column(Boolean)
 
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - SQLAlchemy's own form
 

@@ -1,8 +1,10 @@
 """Groups: kept by their owner, filled and emptied, streamed with full mobiles to messaging alone."""
 
+import json
 from datetime import date, timedelta
 from uuid import uuid4
 
+import grpc
 import pytest_asyncio
 from guanhu.customer.v1 import group_pb2 as pb
 from guanhu.customer.v1.group_pb2_grpc import GroupServiceStub
@@ -79,13 +81,15 @@ async def members(served, group, who="teller", **more):
     )
 
 
-async def streamed(served, groups, who="services/messaging", branch=101, **more):
+async def streamed(
+    served, groups, who="services/messaging", branch=101, batch="", **more
+):
     """Return every member that a stream brings."""
     call = stub(served, who).StreamMembers(
         pb.StreamMembersRequest(
             branch_id=branch,
             groups=[one.name for one in groups],
-            batch=f"batches/{uuid4()}",
+            batch=batch or f"batches/{uuid4()}",
             **more,
         )
     )
@@ -190,35 +194,111 @@ async def test_a_deleted_group_is_gone_and_its_name_free(served):
     assert again.name != group.name
 
 
-async def test_only_messaging_gets_full_mobiles_each_customer_once_and_audited(served):
-    """Two groups that overlap give each customer once, in order; staff may not ask, and every stream is on record."""
+async def refused_stream(served, groups, **more):
+    """Return what a stream is refused for."""
+    try:
+        return await streamed(served, groups, **more)
+    except grpc.RpcError as error:
+        return read(error)
+
+
+async def test_only_messaging_gets_full_mobiles_each_customer_once(served):
+    """Two groups that overlap give each customer once, in order; no post, no account and no other service may ask."""
     one, two = await a_group(served), await a_group(served, "理财客户")
     await add(served, one, "02", "01", "03")
     await add(served, two, "03", "04")
     found = await streamed(served, [one, two])
-    call = stub(served).StreamMembers(pb.StreamMembersRequest(branch_id=101))
-    try:
-        denied = [piece async for piece in call]
-    except Exception as error:  # noqa: BLE001 - what is refused is read below
-        denied = read(error)
-    try:
-        elsewhere = await streamed(served, [one], branch=102)
-    except Exception as error:  # noqa: BLE001 - what is refused is read below
-        elsewhere = read(error)
-    records = await served.sql(
-        "SELECT branch_id, resources, actor FROM audit_records WHERE method LIKE '%StreamMembers' AND decision = 'OK'"
-    )
+    others = ("teller", "manager", "auditor", "operator", "accounts/desk", "feeds/core")
+    roles = {await refused_stream(served, [one], who=who) for who in others}
+    services = ("services/engagement", "services/allocation", "services/customer")
+    named = {await refused_stream(served, [one], who=who) for who in services}
 
     assert [(line.customer, line.mobile) for line in found] == [
         (f"customers/{number}", f"138000000{number}")
         for number in ("01", "02", "03", "04")
     ]
     assert [line.do_not_disturb for line in found] == [False, False, True, False]
-    assert denied == ("PERMISSION_DENIED", "ROLE_MISSING")
+    assert roles == {("PERMISSION_DENIED", "ROLE_MISSING")}
+    assert named == {("PERMISSION_DENIED", "SERVICE_NOT_NAMED")}
+
+
+async def test_each_stream_is_on_record_with_batch_groups_and_count(served):
+    """The record names the batch first, then the groups, and counts the members; a refused one is no disclosure."""
+    one, two = await a_group(served), await a_group(served, "理财客户")
+    await add(served, one, "01", "02", "03")
+    await add(served, two, "03", "04")
+    batch = f"batches/{uuid4()}"
+    await streamed(served, [one, two], batch=batch)
+    elsewhere = await refused_stream(served, [one], branch=102)
+    other = await refused_stream(served, [one], who="services/engagement")
+    records = await served.sql(
+        "SELECT branch_id, actor, decision, resources, detail FROM audit_records"
+        " WHERE method LIKE '%StreamMembers' ORDER BY create_time"
+    )
+
     assert elsewhere == ("INVALID_ARGUMENT", "GROUPS_OF_OTHER_BRANCH")
-    assert [row["branch_id"] for row in records] == [101]
-    assert "batches/" in records[0]["resources"]
-    assert one.name in records[0]["resources"]
+    assert other == ("PERMISSION_DENIED", "SERVICE_NOT_NAMED")
+    assert [(row["actor"], row["decision"]) for row in records] == [
+        ("services/messaging", "OK"),
+        ("services/messaging", "GROUPS_OF_OTHER_BRANCH"),
+        ("services/engagement", "SERVICE_NOT_NAMED"),
+    ]
+    assert records[0]["branch_id"] == 101
+    assert records[0]["resources"].split() == [batch, one.name, two.name]
+    assert json.loads(records[0]["detail"]) == {"member_count": 4}
+
+
+async def test_a_record_names_the_batch_however_many_groups_there_are(served):
+    """A hundred groups crowd out one another's names, never the batch."""
+    groups = [await a_group(served, f"群组{place}") for place in range(100)]
+    batch = f"batches/{uuid4()}"
+    await streamed(served, groups, batch=batch)
+    records = await served.sql(
+        "SELECT resources FROM audit_records WHERE method LIKE '%StreamMembers'"
+    )
+
+    assert records[0]["resources"].split()[0] == batch
+    assert records[0]["resources"].split()[-1] == "+1"
+
+
+async def test_a_group_is_renamed_by_who_read_it_last(served):
+    """Name and description change with the newest etag, within the keeper's names; a list takes no rule."""
+    group, other = await a_group(served), await a_group(served, "理财客户")
+
+    async def update(*paths, etag=group.etag, **values):
+        return await stub(served).UpdateGroup(
+            pb.UpdateGroupRequest(
+                group=pb.Group(name=group.name, etag=etag, **values),
+                update_mask={"paths": paths},
+                request_id=request_id(),
+            )
+        )
+
+    renamed = await update("display_name", "description", display_name="新名")
+    stale = await refused(update("description", description="旧"))
+    taken = await refused(
+        update("display_name", etag=renamed.etag, display_name=other.display_name)
+    )
+    emptied = await refused(update("display_name", etag=renamed.etag))
+    kind = await refused(update("kind", etag=renamed.etag, kind=2))
+    rule = await refused(update("rule", etag=renamed.etag, rule=pb.GroupRule()))
+    same = await update("display_name", etag=renamed.etag, display_name="新名")
+    records = await served.sql(
+        "SELECT resources, detail FROM audit_records"
+        " WHERE method LIKE '%UpdateGroup' AND decision = 'OK' ORDER BY sequence"
+    )
+
+    assert (renamed.display_name, renamed.description) == ("新名", "")
+    assert stale == ("ABORTED", "CHANGED_MEANWHILE")
+    assert taken == ("ALREADY_EXISTS", "GROUP_NAME_TAKEN")
+    assert emptied == ("INVALID_ARGUMENT", "FIELD_INVALID")
+    assert kind == ("INVALID_ARGUMENT", "MASK_UNKNOWN")
+    assert rule == ("FAILED_PRECONDITION", "GROUP_WITHOUT_RULE")
+    assert same.display_name == "新名"
+    assert [json.loads(row["detail"])["fields"] for row in records] == [
+        ["description", "display_name"],
+        [],
+    ]
 
 
 async def test_what_matures_next_comes_along_when_it_is_asked_for(served):

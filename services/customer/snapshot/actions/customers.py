@@ -66,7 +66,8 @@ PERSONAL = tuple(column.split()[0] for column in SEALED.split(", "))[1:]
 FACTS = (
     "c.branch_id, c.number, c.tier, c.customer_type, c.source, c.card_category, c.financial_assets, c.currency, "
     "c.owner, c.occupation, c.household_finances, c.preferences, c.appointment_habit, c.preferred_channel, "
-    "c.preferred_time, c.employer, c.family_notes, c.next_contact_on, c.risk_level, c.risk_expiry_date, c.move_version"
+    "c.preferred_time, c.contact_frequency, c.employer, c.family_notes, c.next_contact_on, c.risk_level, "
+    "c.risk_expiry_date, c.move_version"
 )
 """What the events say about a customer."""
 
@@ -74,13 +75,13 @@ UPSERT = f"""
     INSERT INTO customers AS c (
         branch_id, number, {", ".join(PLAIN)}, {", ".join(PERSONAL)}, personal_digest, source, tier, customer_type,
         owner, maintenance_mode, access_version, currency, financial_assets, aum, deposits, occupation,
-        household_finances, preferences, appointment_habit, preferred_channel, preferred_time, employer, family_notes,
-        last_contact_channel, last_contact_result, last_contact_staff, move_version, do_not_disturb, create_time,
-        update_time, version)
+        household_finances, preferences, appointment_habit, preferred_channel, preferred_time, contact_frequency,
+        employer, family_notes, last_contact_channel, last_contact_result, last_contact_staff, move_version,
+        do_not_disturb, create_time, update_time, version)
     SELECT s.branch_id, s.number, {", ".join(f"s.{name}" for name in PLAIN)},
         {", ".join(f"CASE WHEN p.number IS NULL THEN o.{name} ELSE p.{name} END" for name in PERSONAL)},
         s.digest, s.source, 1, 1, '', 0, 0, 'CNY', 0, 0, 0,
-        '', '', '', 0, 0, 0, '', '', 0, 0, '', 0, false, $1, $1, 1
+        '', '', '', 0, 0, 0, 0, '', '', 0, 0, '', 0, false, $1, $1, 1
     FROM staged_customers s
     LEFT JOIN staged_personal p ON p.number = s.number
     LEFT JOIN customers o ON o.branch_id = s.branch_id AND o.number = s.number
