@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, exists, or_, select
+from sqlalchemy import Select, case, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
 from services.chassis.db import Work
 from services.chassis.paging import Listing
-from services.customer.consent.rules import Entry
+from services.customer.consent.rules import NEEDS_CONSENT, REFUSALS, Entry
 from services.customer.consent.tables import Consent
 
 LISTING = Listing(
@@ -19,14 +20,17 @@ LISTING = Listing(
 )
 
 LEDGERS = """
-    SELECT c.number, c.mobile_mask, c.owner,
+    SELECT c.number, c.mobile_mask, c.preferred_time, c.contact_frequency, c.last_contact_time,
            array_agg(l.act ORDER BY l.consent_id) FILTER (WHERE l.act IS NOT NULL) AS acts,
            array_agg(l.channel ORDER BY l.consent_id) FILTER (WHERE l.act IS NOT NULL) AS channels,
            array_agg(l.purpose ORDER BY l.consent_id) FILTER (WHERE l.act IS NOT NULL) AS purposes
     FROM customers AS c
     LEFT JOIN consents AS l ON l.branch_id = c.branch_id AND l.number = c.number
-    WHERE c.branch_id = $1 AND c.number = ANY ($2::text[]) AND ($3 = '' OR c.owner = $3)
-    GROUP BY c.number, c.mobile_mask, c.owner"""
+    WHERE c.branch_id = $1 AND c.number = ANY ($2::text[]) AND ($3 = '' OR c.owner = $3 OR EXISTS (
+        SELECT 1 FROM customer_readers AS r
+        WHERE r.branch_id = c.branch_id AND r.number = c.number AND r.staff = $3
+            AND r.access_version = c.access_version AND (r.until_time IS NULL OR r.until_time > $4)))
+    GROUP BY c.branch_id, c.number"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +48,31 @@ class Ledger:
 
     mobile_mask: str
     entries: Sequence[Entry]
+    preferred_time: int = 0
+    frequency: int = 0
+    last_contact_time: datetime | None = None
 
 
 def replaced() -> Any:
-    """Return the predicate of entries that a later one about the same channel and purpose has replaced."""
+    """
+    Return the predicate of entries that a later one about the same, of at least their width, has replaced.
+
+    Every purpose, in a withdrawal, is every one that needs consent: of those there is one, so the two are the same.
+    """
     later = aliased(Consent)
-    about_refusal = Consent.act <= 2
+    refusals = [int(act) for act in REFUSALS]
+    [needing] = map(int, NEEDS_CONSENT)
+    as_wide = case(
+        (Consent.act.in_(refusals), later.purpose.in_([0, Consent.purpose])),
+        else_=func.coalesce(func.nullif(later.purpose, 0), needing)
+        == func.coalesce(func.nullif(Consent.purpose, 0), needing),
+    )
     return exists().where(
         (later.branch_id == Consent.branch_id)
         & (later.number == Consent.number)
-        & (later.channel == Consent.channel)
-        & (later.purpose == Consent.purpose)
-        & ((later.act <= 2) == about_refusal)
+        & later.channel.in_([0, Consent.channel])
+        & (later.act.in_(refusals) == Consent.act.in_(refusals))
+        & as_wide
         & (later.consent_id > Consent.consent_id)
     )
 
@@ -87,7 +104,7 @@ async def ledgers(
 ) -> dict[str, Ledger]:
     """Return what reaching customers of one branch depends on, in one read; those out of sight are left out."""
     own = work.caller.key if work.caller.own_only else ""
-    rows = await work.run(LEDGERS, branch_id, list(numbers), own)
+    rows = await work.run(LEDGERS, branch_id, list(numbers), own, work.now)
     return {
         row.number: Ledger(
             row.mobile_mask,
@@ -97,6 +114,9 @@ async def ledgers(
                     row.acts or (), row.channels or (), row.purposes or (), strict=True
                 )
             ],
+            row.preferred_time,
+            row.contact_frequency,
+            row.last_contact_time,
         )
         for row in rows
     }

@@ -20,6 +20,7 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
         """Stand on *frame*."""
         self._uow = frame.uow
         self._pager = frame.pager
+        self._keyring = frame.keyring
 
     async def SetDoNotDisturb(
         self, request: pb.SetDoNotDisturbRequest, context: Context
@@ -75,10 +76,11 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
     ) -> pb.CheckReachResponse:
         """Return who may be reached."""
         numbers = keys_of("customers", list(request.customers))
+        zone = self._keyring.tree.zone(request.branch_id)
         async with self._uow.read(context.caller) as work:
             hours = await work.parameter("sms_hours", request.branch_id)
             found = await queries.ledgers(work, request.branch_id, numbers)
-            moment = local_time(time_from(request.check_time) or work.now)
+            moment = local_time(time_from(request.check_time) or work.now, zone)
         reaches = {
             number: rules.reach(
                 ledger.entries,
@@ -87,6 +89,7 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
                 mobile_mask=ledger.mobile_mask,
                 moment=moment,
                 hours=(hours["from"], hours["to"]),
+                wishes=wire.wishes_from(ledger, zone),
             )
             for number, ledger in found.items()
         }

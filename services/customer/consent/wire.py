@@ -5,11 +5,12 @@ from typing import Any
 
 from guanhu.customer.v1 import consent_pb2 as pb
 
+from services.chassis.clock import local_time
 from services.chassis.names import key_of, name_of
 from services.chassis.wiretypes import time_from, time_to
 from services.customer.consent.actions import Told
-from services.customer.consent.queries import Filters
-from services.customer.consent.rules import Act, Reach, Reason
+from services.customer.consent.queries import Filters, Ledger
+from services.customer.consent.rules import Act, Reach, Reason, Wishes
 
 
 def told_from(request: Any, act: Act) -> Told:
@@ -54,6 +55,16 @@ def consent_to(row: Any, *, in_force: bool) -> pb.Consent:
 def filters_from(request: pb.ListConsentsRequest) -> Filters:
     """Return the filters of a ledger."""
     return Filters(request.channel, request.purpose, request.in_force)
+
+
+def wishes_from(ledger: Ledger, zone: str) -> Wishes:
+    """Return the wishes kept beside a ledger, the last contact as the clocks in *zone* show it."""
+    last = ledger.last_contact_time
+    return Wishes(
+        ledger.preferred_time,
+        ledger.frequency,
+        local_time(last, zone) if last else None,
+    )
 
 
 def reaches_to(numbers: list[str], found: Mapping[str, Reach]) -> pb.CheckReachResponse:
