@@ -12,6 +12,7 @@ from admin.views.batches import BatchView
 from admin.views.contact_plans import ContactPlanView
 from admin.views.customers import CustomerView
 from admin.views.gateways import GatewayView
+from admin.views.groups import GroupView
 from admin.views.inbox import InboxView
 from admin.views.messages import MessageView
 from admin.views.parameters import ParameterView
@@ -28,11 +29,12 @@ def views(channels: Channels) -> Iterator[BaseView]:
     yield CustomerView(channels, people)
     yield AssignmentView(channels, people)
     yield ContactPlanView(channels, people)
+    yield GroupView(channels, people)
     yield TemplateView(channels, people)
     yield BatchView(channels, people)
-    yield InboxView(channels, people)
     yield ResultView(channels, people)
     yield MessageView(channels, people)
+    yield InboxView(channels, people)
     yield GatewayView(channels)
     for service in SERVICES:
         yield ParameterView(channels, service, category=SETTINGS)

@@ -33,6 +33,43 @@ CHANNEL = {
     6: _l("E-mail"),
     7: _l("App"),
 }
+TIME = {
+    1: _l("Weekday mornings"),
+    2: _l("Weekday afternoons"),
+    3: _l("Weekday evenings"),
+    4: _l("Weekend mornings"),
+    5: _l("Weekend afternoons"),
+    6: _l("Weekend evenings"),
+}
+FREQUENCY = {
+    1: _l("Once a day"),
+    2: _l("Once a week"),
+    3: _l("Once a month"),
+    4: _l("Once a quarter"),
+    5: _l("Only on request"),
+}
+SOURCE = {
+    1: _l("In the system"),
+    2: _l("Recommended by a post"),
+    3: _l("Canvassing"),
+    4: _l("Found at an event"),
+    5: _l("Own prospecting"),
+    6: _l("Campaign list"),
+    7: _l("Department list"),
+    8: _l("Partner list"),
+    9: _l("Introduced by a customer"),
+}
+PRODUCT = {
+    1: _l("Benlifeng"),
+    2: _l("Huilifeng"),
+    3: _l("Anxin Deli"),
+    4: _l("Anxin Kuaixian"),
+    5: _l("Jinqu Zengli"),
+    6: _l("Jingwaibao"),
+    7: _l("Trust"),
+    8: _l("Other wealth product"),
+}
+GROUP = {1: _l("By hand"), 2: _l("By rule")}
 RESULT = {
     1: _l("Reached"),
     2: _l("No answer"),

@@ -49,5 +49,7 @@ class Desk:
 
     def open(self, entry):
         """Open the page that the menu calls *entry*."""
-        self.page.get_by_role("navigation").get_by_role("link", name=entry).click()
+        self.page.get_by_role("navigation").get_by_role(
+            "link", name=entry, exact=True
+        ).click()
         return self.page

@@ -283,6 +283,30 @@
   };
   if (job) poll();
 
+  // A form whose outcome is counted while it is filled in: asked for when typing rests, and only the last answer counts.
+
+  const counted = one("form[data-preview]");
+  let asking = 0;
+  let rest = 0;
+
+  const count = async () => {
+    const number = ++asking;
+    const answer = await fetch(counted.dataset.preview, {
+      method: "POST", body: new URLSearchParams(new FormData(counted)), headers: { Accept: "application/json" },
+    });
+    if (answer.status === 401) {
+      location.reload();
+      return;
+    }
+    if (!answer.ok || number !== asking) return;
+    one("[data-counted]", counted).textContent = (await answer.json()).text;
+  };
+
+  counted?.addEventListener("input", () => {
+    clearTimeout(rest);
+    rest = setTimeout(count, 300);
+  });
+
   // Values shown in full for a short while only.
 
   all("[data-fade]").forEach((value) => {

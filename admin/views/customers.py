@@ -20,6 +20,8 @@ from admin import formats, sayings, searches, words
 from admin.channels import Channels
 from admin.forms import Form
 from admin.listing import QUERY_LENGTH
+from admin.membership import SERVICE as GROUPS
+from admin.membership import Gathering
 from admin.people import People
 from admin.portrait import Portrait, assets_chart
 from admin.remote import Page, RemoteFilter, RemoteView, Segment
@@ -39,6 +41,18 @@ EXACT = re.compile(r"\d{4}|(?:\+?86)?1[3-9]\d{9}")
 """What is searched for as a number of a telephone, whole or its last four digits."""
 
 
+def one_of(label: object, names: Mapping[int, object]) -> SelectField:
+    """Return a field of which one of *names*, or none, can be chosen."""
+    return SelectField(
+        label,
+        coerce=int,
+        choices=[
+            SelectChoice(0, "—"),
+            *(SelectChoice(code, name) for code, name in names.items()),
+        ],
+    )
+
+
 class SheetForm(Form):
     """The profile sheet."""
 
@@ -47,14 +61,9 @@ class SheetForm(Form):
     household_finances = TextAreaField(_l("Household finances"), [Length(max=500)])
     preferences = TextAreaField(_l("Preferences"), [Length(max=500)])
     family_notes = TextAreaField(_l("Family"), [Length(max=500)])
-    preferred_channel = SelectField(
-        _l("Preferred channel"),
-        coerce=int,
-        choices=[
-            SelectChoice(0, "—"),
-            *(SelectChoice(code, name) for code, name in words.CHANNEL.items()),
-        ],
-    )
+    preferred_channel = one_of(_l("Preferred channel"), words.CHANNEL)
+    preferred_time = one_of(_l("Preferred time"), words.TIME)
+    contact_frequency = one_of(_l("Contact at most"), words.FREQUENCY)
     next_contact_on = DateField(_l("Next contact"), [Optional()])
 
 
@@ -103,7 +112,7 @@ def written(people: People) -> dict[str, Any]:
     }
 
 
-class CustomerView(RemoteView):
+class CustomerView(Gathering, RemoteView):
     """Customers in the person's sight."""
 
     asks: ClassVar[Mapping[str, str]] = {
@@ -116,6 +125,8 @@ class CustomerView(RemoteView):
         "edit_view": f"{SERVICE}.UpdateCustomer",
         "reveal": f"{SERVICE}.RevealCustomerField",
         "disturb": CONSENT,
+        "group": f"{GROUPS}.AddMembers",
+        "action_view": f"{GROUPS}.AddMembers",
     }
     can_edit = True
     search_private = True
@@ -196,6 +207,8 @@ class CustomerView(RemoteView):
         "preferences",
         "family_notes",
         "preferred_channel",
+        "preferred_time",
+        "contact_frequency",
         "next_contact_on",
     )
 
@@ -204,6 +217,7 @@ class CustomerView(RemoteView):
         self._stub = channels.stub("customer", customer_pb2_grpc.CustomerServiceStub)
         self._consents = channels.stub("customer", consent_pb2_grpc.ConsentServiceStub)
         self._portrait = Portrait(channels)
+        self.gather_over(channels)
         self._people = people
         self.title = _l("Customers")
         self.column_formatters = written(people)
