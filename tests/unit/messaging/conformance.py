@@ -171,8 +171,8 @@ class Sends:
         await core.send(*map(message, range(WINDOW)))
         waiting = asyncio.create_task(core.gateway.wait_room())
         await still()
-        stop = asyncio.create_task(core.gateway.stop(0.3))
-        await asyncio.sleep(0)
+        stop = asyncio.create_task(core.gateway.stop(0.5))
+        await still()
         with pytest.raises(NoRoom):
             core.gateway.submit([message(9)])
         rig.answer(3)

@@ -213,6 +213,30 @@ class TestWhatIsHeard:
         assert (core.messages, core.receipts) == ([], [])
         assert (await core.gateway.health()).counts["unreadable"] == 2
 
+    async def test_a_link_that_goes_takes_the_parts_it_heard_with_it(self, met):
+        """The gateway tells all parts again, so the next link's first part completes nothing."""
+        core, centre = met
+        parts = [
+            bytes((5, 0, 3, 9, 2, place)) + "银行".encode("utf-16-be")
+            for place in (1, 2)
+        ]
+
+        async def tell(place):
+            content = parts[place - 1]
+            centre._tell(centre.inbound_frame("13800138000", "95599", content, True))
+            await asyncio.sleep(0.03)
+
+        await tell(1)
+        centre.cut()
+        await until(lambda: centre.binds == 2)
+        await tell(2)
+        early = [*core.messages]
+        await tell(1)
+        await until(lambda: len(centre.acked) == 2)
+
+        assert early == []
+        assert [(one.text, one.whole) for one in core.messages] == [("银行银行", True)]
+
     async def test_the_networks_own_word_is_kept(self, met):
         """An operator needs it to ask the carrier."""
         core, centre = met
@@ -489,3 +513,19 @@ async def test_a_part_that_rests_takes_room(met, monkeypatch):
     assert (whole, resting, core.gateway.room()) == (100, 97, 100)
     assert core.verdicts == {"accepted": 1}
     assert centre.frames[SUBMIT] == 6
+
+
+async def test_a_part_that_rests_when_the_link_goes_takes_no_room_on_the_next(met):
+    """It is lost with its message, and is not written again."""
+    core, centre = met
+    centre.judge = lambda number: "throttled"
+    await core.send(message(1, LONG))
+    await until(lambda: core.gateway._counts["throttled"] == 3)
+    centre.cut()
+    await until(lambda: centre.binds == 2 and core.gateway.room())
+    room = core.gateway.room()
+    await asyncio.sleep(stream.PART_PAUSE + 0.2)
+
+    assert (room, core.gateway.room()) == (100, 100)
+    assert core.lost == [1]
+    assert centre.frames[SUBMIT] == 3

@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycmpp.request import ConnectRequestInstance, SubmitRequestInstance
 from pycmpp.response import ConnectResponseInstance, SubmitResponseInstance
@@ -102,6 +102,7 @@ class TestASubmissionByHand:
 
 
 class TestWhatWeWrite:
+    @settings(deadline=None)
     @given(TEXTS, DIGITS, st.booleans(), st.sampled_from([0x20, 0x30]))
     def test_a_text_is_read_as_it_was_meant(self, text, source, receipt, version):
         """By the judge, which accounts for every octet; parts are numbered, joined and never longer than a message."""
@@ -136,6 +137,7 @@ class TestWhatWeWrite:
             for one in read
         } == {(source, receipt, 8, "13800138000")}
 
+    @settings(deadline=None)
     @given(TEXTS, DIGITS)
     def test_pycmpp_reads_what_we_write(self, text, source):
         """All fields of 2.0, parts included."""
@@ -327,6 +329,7 @@ class TestConnecting:
 
 
 class TestWhatWeRead:
+    @settings(deadline=None)
     @given(st.binary(min_size=8, max_size=8), st.integers(0, 255))
     def test_an_answer_to_a_submission(self, msg_id, result):
         """Number and result, for both versions; pycmpp reads 2.0 alike."""
