@@ -8,11 +8,11 @@ from flask import flash, redirect, request
 from flask_admin import expose
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from guanhu.messaging.v1 import batch_pb2, batch_pb2_grpc, inbound_pb2_grpc
 from guanhu.messaging.v1 import inbound_pb2 as pb
-from guanhu.messaging.v1 import inbound_pb2_grpc
 from markupsafe import Markup
 
-from admin import sayings, words
+from admin import formats, sayings, words
 from admin.channels import Channels
 from admin.people import People
 from admin.remote import Page, RemoteFilter, RemoteView, Segment
@@ -23,6 +23,9 @@ SERVICE = "guanhu.messaging.v1.InboundService"
 LIST = f"{SERVICE}.ListInbound"
 CUSTOMER = "guanhu.customer.v1.CustomerService.GetCustomer"
 BATCH = "guanhu.messaging.v1.SmsBatchService.GetBatch"
+BATCHES = "guanhu.messaging.v1.SmsBatchService.ListBatches"
+NEWEST = 50
+"""Batches that the list can be narrowed to on the page."""
 
 
 def named(collection: str) -> Any:
@@ -92,6 +95,7 @@ class InboxView(RemoteView):
     def __init__(self, channels: Channels, people: People) -> None:
         """Show messages with the names that *people* knows."""
         self._stub = channels.stub("messaging", inbound_pb2_grpc.InboundServiceStub)
+        self._batches = channels.stub("messaging", batch_pb2_grpc.SmsBatchServiceStub)
         self._people = people
         self.title = _l("Replies of customers")
         self.column_filters = (
@@ -100,7 +104,12 @@ class InboxView(RemoteView):
             ),
             RemoteFilter("assignee", _l("For"), options=self._colleagues),
             RemoteFilter("customer", _l("Customer number"), parse=named("customers")),
-            RemoteFilter("batch", _l("Batch"), parse=named("batches")),
+            RemoteFilter(
+                "batch",
+                _l("Batch SMS"),
+                parse=named("batches"),
+                options=self._choices,
+            ),
         )
         self.column_formatters = {
             "customer": self._linked,
@@ -131,6 +140,23 @@ class InboxView(RemoteView):
         """Return the staff in sight, to choose from."""
         return [
             (name, str(one.display_name)) for name, one in self._people.staff().items()
+        ]
+
+    def _choices(self) -> list[tuple[str, str]]:
+        """Return the newest batches in sight, to choose from; none where they cannot be asked for."""
+        if not may(BATCHES):
+            return []
+        asked = batch_pb2.ListBatchesRequest(page_size=NEWEST)
+        try:
+            found = self._batches.ListBatches(asked).batches
+        except grpc.RpcError:
+            return []
+        return [
+            (
+                one.name,
+                f"{one.template_display_name} · {formats.moment(one.create_time)}",
+            )
+            for one in found
         ]
 
     def _linked(self, view: Any, _context: Any, row: pb.Inbound, _name: str) -> Markup:
