@@ -71,17 +71,30 @@ async def prepare(frame: Frame) -> None:
 
 
 def gateway_of(frame: Frame, outside: Outside, one: GatewaySettings) -> SmsGateway:
-    """Return the driver of one configured gateway."""
+    """Return the driver of one configured gateway; a gateway of files needs no secret."""
+    secret = frame.settings.shared.secret
     described = Described(
         protocol=one.protocol,
         address=one.address or outside.smsc_address,
         system_id=one.system_id or outside.smsc_system_id,
-        password=frame.settings.shared.secret(one.password_file),
+        password="" if one.protocol == "file" else secret(one.password_file),
         window=one.window,
         final_receipt_after=one.final_receipt_after,
         tls=one.tls,
         service_id=one.service_id,
         country_code=one.country_code,
+        source=one.source,
+        dialect=one.dialect,
+        template=one.template,
+        app_id=one.app_id,
+        region=one.region,
+        references=one.references,
+        connections=one.connections,
+        push_address=one.push_address,
+        push_password=secret(one.push_password_file) if one.push_address else "",
+        folder=one.folder,
+        file_octets=one.file_octets,
+        file_seconds=one.file_seconds,
     )
     return driver_of(described, frame.clock)
 

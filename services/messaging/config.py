@@ -1,9 +1,10 @@
 """Parameters that the rules of messaging read, and the gateways as the environment describes them."""
 
 import sys
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.chassis.parameter import Declared, Parameters
@@ -143,13 +144,14 @@ class GatewaySettings(BaseModel):
     One link to an SMS centre.
 
     ``address`` empty means the demonstration's centre; the password is the secret file named ``password_file``.
+    An aggregator (``http``) and a folder (``file``) need entries that others do not.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")
     display_name: str = ""
-    protocol: Literal["smpp", "cmpp2", "cmpp3"] = "smpp"
+    protocol: Literal["smpp", "cmpp2", "cmpp3", "http", "file"] = "smpp"
     address: str = Field(default="", pattern=r"^([^:\s]+:[0-9]{1,5})?$")
     system_id: str = ""
     password_file: str = "smsc-password"  # noqa: S105 - the name of a file
@@ -161,6 +163,32 @@ class GatewaySettings(BaseModel):
     tls: bool = False
     service_id: str = Field(default="", pattern=r"^[\x21-\x7e]{0,10}$")
     country_code: bool = False
+    dialect: Literal["aliyun", "tencent"] = "aliyun"
+    template: str = Field(default="", pattern=r"^[A-Za-z0-9_]{0,32}$")
+    app_id: str = Field(default="", pattern=r"^[0-9]{0,16}$")
+    region: str = Field(default="", pattern=r"^[a-z0-9-]{0,32}$")
+    references: bool = True
+    connections: int = Field(default=16, ge=1, le=200)
+    push_address: str = Field(default="", pattern=r"^([^:\s]+:[0-9]{1,5})?$")
+    push_password_file: str = "sms-push-password"  # noqa: S105 - the name of a file
+    folder: Path | None = None
+    file_octets: int = Field(default=16_777_216, ge=1024, le=1_073_741_824)
+    file_seconds: float = Field(default=10, gt=0, le=3600)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        """Refuse an aggregator or a folder that cannot work."""
+        if self.protocol == "http":
+            wanted = ["address", "system_id", "template"]
+            wanted += ["app_id"] if self.dialect == "tencent" else []
+            if missing := [name for name in wanted if not getattr(self, name)]:
+                raise ValueError(f"an aggregator needs {', '.join(missing)}")
+            host = self.address.rpartition(":")[0]
+            if not self.tls and host not in ("127.0.0.1", "localhost"):
+                raise ValueError("an aggregator on another machine needs tls")
+        if self.protocol == "file" and self.folder is None:
+            raise ValueError("a gateway of files needs folder")
+        return self
 
 
 class Outside(BaseSettings):

@@ -21,8 +21,14 @@ class LinkState(IntEnum):
     STOPPED = 5
 
 
-SMPP, CMPP_2, CMPP_3 = 1, 2, 3
-PROTOCOLS = {"smpp": SMPP, "cmpp2": CMPP_2, "cmpp3": CMPP_3}
+SMPP, CMPP_2, CMPP_3, HTTP, FILE = 1, 2, 3, 4, 5
+PROTOCOLS = {
+    "smpp": SMPP,
+    "cmpp2": CMPP_2,
+    "cmpp3": CMPP_3,
+    "http": HTTP,
+    "file": FILE,
+}
 """Protocols by their names in the settings, with the contract's numbers."""
 
 VERDICTS = ("accepted", "rejected", "throttled", "temporary", "ambiguous")

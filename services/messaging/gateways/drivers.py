@@ -4,11 +4,17 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from typing import Literal
 
 from services.chassis.clock import Clock
 from services.messaging.gateways import SmsGateway, cmpp_codec
 from services.messaging.gateways.cmpp import CmppGateway
 from services.messaging.gateways.cmpp_writer import CmppSettings
+from services.messaging.gateways.file import FileGateway
+from services.messaging.gateways.file_lines import FileSettings
+from services.messaging.gateways.http import HttpGateway
+from services.messaging.gateways.http_calls import HttpSettings, PushPlace
 from services.messaging.gateways.smpp import SmppGateway
 from services.messaging.gateways.smpp_writer import SmppSettings
 
@@ -27,6 +33,10 @@ class Described:
         tls: Whether the connection is encrypted.
         service_id: The service code that a CMPP gateway gave us.
         country_code: Whether a CMPP gateway wants numbers with 86 before them.
+        source: The access number.
+        dialect, template, app_id, region, references, connections: What an aggregator is told, see HttpSettings.
+        push_address, push_password: Where an aggregator brings receipts and replies; empty where it does not.
+        folder, file_octets, file_seconds: Where messages go as files, and when one is finished.
 
     """
 
@@ -39,17 +49,33 @@ class Described:
     tls: bool = False
     service_id: str = ""
     country_code: bool = False
+    source: str = ""
+    dialect: Literal["aliyun", "tencent"] = "aliyun"
+    template: str = ""
+    app_id: str = ""
+    region: str = ""
+    references: bool = True
+    connections: int = 16
+    push_address: str = ""
+    push_password: str = field(default="", repr=False)
+    folder: Path | None = None
+    file_octets: int = 16_777_216
+    file_seconds: float = 10
 
     @property
     def place(self) -> tuple[str, int]:
         """Return host and port."""
-        host, _, port = self.address.rpartition(":")
-        return host, int(port)
+        return _place(self.address)
 
     @property
     def encryption(self) -> ssl.SSLContext | None:
         """Return what encrypts the connection, with the machine's own authorities."""
         return ssl.create_default_context() if self.tls else None
+
+
+def _place(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host, int(port)
 
 
 def _smpp(described: Described, clock: Clock) -> SmsGateway:
@@ -83,10 +109,51 @@ def _cmpp(form: cmpp_codec.Form, described: Described, clock: Clock) -> SmsGatew
     return CmppGateway(settings, clock=clock)
 
 
+def _http(described: Described, clock: Clock) -> SmsGateway:
+    host, port = described.place
+    push = None
+    if described.push_address:
+        own, own_port = _place(described.push_address)
+        push = PushPlace(host=own, port=own_port, secret=described.push_password)
+    settings = HttpSettings(
+        host=host,
+        port=port,
+        tls=described.encryption,
+        dialect=described.dialect,
+        key_id=described.system_id,
+        secret=described.password,
+        template=described.template,
+        app_id=described.app_id,
+        region=described.region,
+        access=described.source,
+        references=described.references,
+        window=described.window,
+        connections=described.connections,
+        push=push,
+        final_receipt_after=described.final_receipt_after,
+    )
+    return HttpGateway(settings, clock=clock)
+
+
+def _file(described: Described, clock: Clock) -> SmsGateway:
+    if described.folder is None:
+        raise ValueError("a gateway of files needs a folder")
+    settings = FileSettings(
+        folder=described.folder,
+        window=described.window,
+        most_octets=described.file_octets,
+        most_seconds=described.file_seconds,
+        final_receipt_after=described.final_receipt_after,
+    )
+    return FileGateway(settings, clock=clock)
+
+
 DRIVERS: Mapping[str, Callable[[Described, Clock], SmsGateway]] = {
     "smpp": _smpp,
     "cmpp2": partial(_cmpp, cmpp_codec.CMPP2),
     "cmpp3": partial(_cmpp, cmpp_codec.CMPP3),
+    "http": _http,
+    "file": _file,
 }
 """How the driver of each protocol is made; the protocols are those that settings may name."""
 
