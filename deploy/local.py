@@ -155,13 +155,24 @@ def environment(
     for service in SERVICES:
         # the callers of each have been stopped before it: there is nobody to wait for
         defaults[f"GUANHU_{service.upper()}_DRAIN_SECONDS"] = "0"
-    return environment_of(
+    told = environment_of(
         found,
         {**defaults, **installation.environ},
         GUANHU_STATE=str(installation.state),
         GUANHU_SECRETS_DIR=str(installation.secrets),
         **sources,
     )
+    if is_demonstration(told):
+        told.setdefault("GUANHU_MESSAGING_GATEWAYS", gateways(installation))
+    return told
+
+
+def gateways(installation: Installation) -> str:
+    """Return what the demonstration can hand messages over to: its own centre, and a folder that nobody empties."""
+    centre = {"name": "demo", "display_name": "演示短信中心"}
+    folder = {"name": "handover", "display_name": "演示文件交接", "protocol": "file"}
+    place = {"folder": str(installation.handover)}
+    return json.dumps([centre, folder | place], ensure_ascii=False)
 
 
 def is_demonstration(told: Mapping[str, str]) -> bool:

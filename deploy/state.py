@@ -35,10 +35,16 @@ class Installation:
         given = self.environ.get("GUANHU_SECRETS_DIR", "")
         return Path(given).absolute() if given else self.state / "secrets"
 
+    @property
+    def handover(self) -> Path:
+        """Return the folder that the demonstration hands messages over to as files."""
+        return self.state / "handover"
+
     def prepare(self) -> None:
         """Make the folders, the keys, and the secrets that this machine's processes share."""
         for folder in (self.state, self.state / "logs"):
             folder.mkdir(parents=True, exist_ok=True)
+        self.handover.mkdir(mode=0o700, exist_ok=True)
         from services.chassis.vault import generate_keys  # noqa: PLC0415 - slow, and not for `reset`
 
         generate_keys(self.secrets)
