@@ -20,12 +20,12 @@ from services.messaging.gateways import (
     SmsGateway,
     SubmitResult,
 )
-from services.messaging.gateways.pace import Pace
+from services.messaging.gateways.pace import UNKNOWN, Pace
 
 log = structlog.get_logger()
 
 SLOWED_SECONDS = 0.5
-"""How long nothing is handed over after a centre said that it is in trouble, or, without a known limit, too slow."""
+"""How long nothing is handed over after a centre said that it is in trouble."""
 
 
 MOST_SPOKEN = 10_000
@@ -48,7 +48,7 @@ class Asker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is agreed with a centre; ``rate`` 0 means no limit, times in seconds."""
+    """What is agreed with a centre; ``rate`` 0 means that no limit was told, times in seconds."""
 
     access: str
     rate: int = 0
@@ -79,7 +79,7 @@ class Link:
         self._tokens = numbers(1)
         self._unanswered: dict[int, tuple[Asker, int]] = {}
         self._held_until = 0.0
-        self._pace = Pace(terms.rate, self._time()) if terms.rate else None
+        self._pace = Pace(terms.rate or UNKNOWN, self._time())
 
     @staticmethod
     def _time() -> float:
@@ -96,15 +96,15 @@ class Link:
 
     def wait(self) -> float:
         """Return how many seconds the centre wants us to wait before the next message."""
-        held = max(0.0, self._held_until - self._time())
-        return max(held, self._pace.delay() if self._pace else 0.0)
+        now = self._time()
+        return max(self._held_until - now, self._pace.delay(now))
 
     def grant(self, wanted: int) -> int:
         """Return how many of *wanted* messages may be handed over at this moment, by the window and by the pace."""
         if not self.open or self._held_until > self._time():
             return 0
         room = min(wanted, self.gateway.room())
-        return self._pace.take(room, self._time()) if self._pace and room else room
+        return self._pace.take(room, self._time()) if room else 0
 
     def hand_over(
         self, asker: Asker, places: Sequence[int], messages: Sequence[Outgoing]
@@ -117,8 +117,7 @@ class Link:
             batch.append(message._replace(token=token))
         segments = sum(message.segments for message in batch)
         self.gauge.handed_over(segments)
-        if self._pace:
-            self._pace.overdraw(segments - len(batch))
+        self._pace.overdraw(segments - len(batch))
         self.gateway.submit(batch)
 
     def report(self, worker: str) -> LinkReport:
@@ -129,7 +128,9 @@ class Link:
             reason=self.why,
             unanswered=len(self._unanswered),
             sent_per_second=self.gauge.rate(self._time()),
-            allowed_per_second=round(self._pace.rate) if self._pace else 0,
+            allowed_per_second=0
+            if self._pace.rate == UNKNOWN
+            else round(self._pace.rate),
             counts=self.gauge.counts,
         )
         self.gauge.publish(found)
@@ -140,9 +141,9 @@ class Link:
     def submitted(self, result: SubmitResult) -> None:
         """Enter an answer; one that the centre gave for speed, or in trouble, slows the whole queue down."""
         self.gauge.answered(result.verdict)
-        if result.verdict == "throttled" and self._pace:
+        if result.verdict == "throttled":
             self._pace.throttled(self._time())
-        elif result.verdict in ("throttled", "temporary"):
+        elif result.verdict == "temporary":
             self._held_until = self._time() + SLOWED_SECONDS
         found = self._unanswered.pop(result.token, None)
         if found is not None:
