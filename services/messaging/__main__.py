@@ -34,6 +34,7 @@ from services.messaging.gateway.rules import PROTOCOLS
 from services.messaging.gateway.servicer import GatewayServicer
 from services.messaging.gateways import SmsGateway
 from services.messaging.gateways.drivers import Described, driver_of
+from services.messaging.gateways.tls import encrypted
 from services.messaging.inbound.actions.listen import Listener
 from services.messaging.inbound.servicer import InboundServicer
 from services.messaging.reactions import REACTIONS
@@ -72,7 +73,10 @@ async def prepare(frame: Frame) -> None:
 
 def gateway_of(frame: Frame, outside: Outside, one: GatewaySettings) -> SmsGateway:
     """Return the driver of one configured gateway; a gateway of files needs no secret."""
-    secret = frame.settings.shared.secret
+    shared = frame.settings.shared
+    secret = shared.secret
+    if one.tls_key:
+        secret(one.tls_key)  # refuses a key that others can read
     described = Described(
         protocol=one.protocol,
         address=one.address or outside.smsc_address,
@@ -80,7 +84,17 @@ def gateway_of(frame: Frame, outside: Outside, one: GatewaySettings) -> SmsGatew
         password="" if one.protocol == "file" else secret(one.password_file),
         window=one.window,
         final_receipt_after=one.final_receipt_after,
-        tls=one.tls,
+        encryption=encrypted(
+            shared.secrets_dir,
+            authority=one.tls_authority and secret(one.tls_authority),
+            certificate=one.tls_certificate,
+            key=one.tls_key,
+        )
+        if one.tls
+        else None,
+        bind=one.bind,
+        long_messages=one.long_messages,
+        verdicts=one.verdicts,
         service_id=one.service_id,
         country_code=one.country_code,
         source=one.source,
@@ -105,7 +119,13 @@ def links_of(frame: Frame, outside: Outside) -> Mapping[str, Link]:
         one.name: Link(
             one.name,
             gateway_of(frame, outside, one),
-            Terms(one.source, one.rate, one.validity_seconds, one.final_receipt_after),
+            Terms(
+                one.source,
+                one.rate,
+                one.validity_seconds,
+                one.final_receipt_after,
+                one.encoding,
+            ),
             frame.clock,
         )
         for one in outside.messaging_gateways

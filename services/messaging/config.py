@@ -2,12 +2,20 @@
 
 import sys
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.chassis.parameter import Declared, Parameters
+from services.messaging.gateways import Verdict
 
 PARAMETERS = Parameters(
     Declared(
@@ -139,12 +147,24 @@ PARAMETERS = Parameters(
 )
 
 
+def _status(told: object) -> object:
+    """Return a status as a number: JSON has only texts for keys, and specifications write them as 0x58."""
+    return int(told, 0) if isinstance(told, str) else told
+
+
+NAME_OF_FILE = r"^([A-Za-z0-9_][A-Za-z0-9._-]*)?$"
+"""The name of a file in the folder of secrets: no path leads out of it."""
+
+
 class GatewaySettings(BaseModel):
     """
     One link to an SMS centre.
 
     ``address`` empty means the demonstration's centre; the password is the secret file named ``password_file``.
     An aggregator (``http``) and a folder (``file``) need entries that others do not.
+    ``bind`` pair is a transmitter with a receiver; a transmitter alone would hear no receipts, and what it sent
+    would be sent again. ``encoding`` auto sends in the default alphabet what fits it, for routes abroad; bills are
+    by 70 and 67 characters either way. ``verdicts`` replaces what a status of the centre means.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -174,6 +194,23 @@ class GatewaySettings(BaseModel):
     folder: Path | None = None
     file_octets: int = Field(default=16_777_216, ge=1024, le=1_073_741_824)
     file_seconds: float = Field(default=10, gt=0, le=3600)
+    tls_authority: str = Field(default="", pattern=NAME_OF_FILE)
+    tls_certificate: str = Field(default="", pattern=NAME_OF_FILE)
+    tls_key: str = Field(default="", pattern=NAME_OF_FILE)
+    bind: Literal["transceiver", "pair"] = "transceiver"
+    long_messages: Literal["payload", "parts"] = "payload"
+    encoding: Literal["ucs2", "auto"] = "ucs2"
+    verdicts: dict[Annotated[int, BeforeValidator(_status), Field(ge=1)], Verdict] = (
+        Field(default_factory=dict)
+    )
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> Self:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("tls_certificate and tls_key come together or not at all")
+        if not self.tls and (self.tls_authority or self.tls_certificate):
+            raise ValueError("tls_authority and tls_certificate need tls")
+        return self
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -17,9 +17,8 @@ import trustme
 
 from services.messaging.gateways import GatewayEnded, NoRoom, stream
 from services.messaging.gateways.memory import RememberingGateway
-from services.messaging.gateways.smpp import SmppGateway
-from services.messaging.gateways.smpp_writer import SmppSettings
 from services.messaging.gateways.stream_session import Timers
+from tests.drivers import driver
 from tests.listening import Core, message, until
 
 ROOT = Path(__file__).parents[2]
@@ -34,17 +33,6 @@ class Heard(NamedTuple):
     status: int
     sequence: int
     body: bytes
-
-
-def driver(port, **more):
-    """Return a core that listens to a driver with short patience."""
-    told = {
-        "system_id": "guanhu",
-        "password": "trial",
-        "back_off": (0.02, 0.1),
-        "timers": Timers(connect=5, answer=5, enquire=5, tick=0.02),
-    }
-    return Core(SmppGateway(SmppSettings(host="127.0.0.1", port=port, **told | more)))
 
 
 class Centre:

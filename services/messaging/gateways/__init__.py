@@ -46,7 +46,7 @@ class Outgoing(NamedTuple):
         text: The rendered text.
         encoding: How to encode it; a text that does not fit the encoding is reported as rejected.
         client_ref: The core's reference, at least two bytes; the driver sends its first ``Capabilities.ref_size``.
-        segments: Messages it is billed as; what pacing counts.
+        segments: Messages it travels as; what pacing counts.
         want_receipt: Whether the centre is asked for the final receipt.
         valid_until: When the centre is to give up; aware; None leaves it to the centre.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from services.chassis.clock import Clock
-from services.messaging.gateways import SmsGateway, cmpp_codec
+from services.messaging.gateways import SmsGateway, Verdict, cmpp_codec
 from services.messaging.gateways.cmpp import CmppGateway
 from services.messaging.gateways.cmpp_writer import CmppSettings
 from services.messaging.gateways.file import FileGateway
@@ -16,6 +16,7 @@ from services.messaging.gateways.file_lines import FileSettings
 from services.messaging.gateways.http import HttpGateway
 from services.messaging.gateways.http_calls import HttpSettings, PushPlace
 from services.messaging.gateways.smpp import SmppGateway
+from services.messaging.gateways.smpp_pair import SmppPair
 from services.messaging.gateways.smpp_writer import SmppSettings
 
 
@@ -30,7 +31,8 @@ class Described:
         system_id, password: What the centre knows us by.
         window: Most messages on their way at once.
         final_receipt_after: Seconds after its validity by which a message's final receipt has come.
-        tls: Whether the connection is encrypted.
+        encryption: What encrypts the connection, and whom it is checked against; None for none.
+        bind, long_messages, verdicts: What an SMPP centre is told, see SmppSettings; a pair is two connections.
         service_id: The service code that a CMPP gateway gave us.
         country_code: Whether a CMPP gateway wants numbers with 86 before them.
         source: The access number.
@@ -46,7 +48,10 @@ class Described:
     password: str = field(repr=False)
     window: int
     final_receipt_after: float
-    tls: bool = False
+    encryption: ssl.SSLContext | None = None
+    bind: Literal["transceiver", "pair"] = "transceiver"
+    long_messages: Literal["payload", "parts"] = "payload"
+    verdicts: Mapping[int, Verdict] = field(default_factory=dict)
     service_id: str = ""
     country_code: bool = False
     source: str = ""
@@ -67,11 +72,6 @@ class Described:
         """Return host and port."""
         return _place(self.address)
 
-    @property
-    def encryption(self) -> ssl.SSLContext | None:
-        """Return what encrypts the connection, with the machine's own authorities."""
-        return ssl.create_default_context() if self.tls else None
-
 
 def _place(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
@@ -87,9 +87,12 @@ def _smpp(described: Described, clock: Clock) -> SmsGateway:
         password=described.password,
         window=described.window,
         tls=described.encryption,
+        long_messages=described.long_messages,
+        verdicts=described.verdicts,
         final_receipt_after=described.final_receipt_after,
     )
-    return SmppGateway(settings, clock=clock)
+    kind = SmppPair if described.bind == "pair" else SmppGateway
+    return kind(settings, clock=clock)
 
 
 def _cmpp(form: cmpp_codec.Form, described: Described, clock: Clock) -> SmsGateway:

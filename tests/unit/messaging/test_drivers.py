@@ -12,6 +12,7 @@ from services.messaging.gateway.rules import PROTOCOLS
 from services.messaging.gateways.cmpp import CmppGateway
 from services.messaging.gateways.drivers import DRIVERS, Described, driver_of
 from services.messaging.gateways.smpp import SmppGateway
+from services.messaging.gateways.tls import encrypted
 from tests.cmpp_centre import CmppCentre
 from tests.listening import Core, message, until
 from tests.smpp_centre import SmppCentre
@@ -85,13 +86,15 @@ async def test_it_reaches_the_centre_with_what_the_settings_say(protocol, centre
     assert [one.heard_at for one in core.receipts] == [NOON]
 
 
-@pytest.mark.parametrize("protocol", DRIVERS)
-async def test_a_link_is_encrypted_where_the_settings_say_so(protocol):
+@pytest.mark.parametrize("protocol", ["smpp", "cmpp2", "cmpp3"])
+async def test_a_link_is_encrypted_where_the_settings_say_so(protocol, tmp_path):
     """With the machine's own authorities, and names are looked at."""
+    context = encrypted(tmp_path)
     plain = driver_of(described(protocol), lambda: NOON)._stream.tls
-    tls = driver_of(described(protocol, tls=True), lambda: NOON)._stream.tls
+    tls = driver_of(described(protocol, encryption=context), lambda: NOON)._stream.tls
 
     assert plain is None
+    assert tls is context
     assert (tls.verify_mode, tls.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 

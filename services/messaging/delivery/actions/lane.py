@@ -25,6 +25,7 @@ from services.messaging.delivery.actions.news import News
 from services.messaging.delivery.actions.run import Run
 from services.messaging.delivery.actions.settle import Settlement, settle
 from services.messaging.gateways import GatewayEnded, Outgoing
+from services.messaging.gateways.encoding import count
 
 log = structlog.get_logger()
 
@@ -174,14 +175,15 @@ class Lane:
         row, batch_id = claim.rows[place], claim.key.batch_id
         mobile, text = opened(self._desk.vault, batch_id, row.ordinal, row.message)
         terms = self._link.terms
+        air = count(text) if terms.encoding == "auto" else None
         return Outgoing(
             token=0,
             dest=rules.COUNTRY + mobile,
             source=rules.source_of(terms.access, batch_id),
             text=text,
-            encoding="ucs2",
+            encoding=air.encoding if air else "ucs2",
             client_ref=rules.reference_of(batch_id, row.ordinal),
-            segments=row.segments,
+            segments=air.segments if air else row.segments,
             valid_until=self._desk.clock() + timedelta(seconds=terms.validity),
         )
 

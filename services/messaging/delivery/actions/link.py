@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count as numbers
-from typing import Protocol
+from typing import Literal, Protocol
 
 import structlog
 
@@ -48,12 +48,18 @@ class Asker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is agreed with a centre; ``rate`` 0 means that no limit was told, times in seconds."""
+    """
+    What is agreed with a centre.
+
+    ``rate`` 0 means that no limit was told, times are in seconds, and ``encoding`` auto sends in the default alphabet
+    what fits it.
+    """
 
     access: str
     rate: int = 0
     validity: float = 7200
     certain_after: float = 3600
+    encoding: Literal["ucs2", "auto"] = "ucs2"
 
 
 class Link:
