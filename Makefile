@@ -12,7 +12,7 @@ export GRPC_VERBOSITY ?= ERROR
 
 CONTRACTS := $(shell find protos/guanhu -name '*.proto' 2>/dev/null)
 
-.PHONY: help setup protos lint format breaking test bench fault cover migrate run reset lock clean
+.PHONY: help setup protos lint format breaking test bench fault interop cover migrate run reset lock clean
 
 help: ## Lists the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ bench: .make/dev-env .make/protos ## Measures: T=name; prints one JSON object as
 
 fault: .make/dev-env .make/protos ## Kills and counts: T=name; prints one JSON object as its last line.
 	@$(BIN)/python -m tests.measure fault "$(T)"
+
+interop: .make/dev-env .make/protos ## Puts our SMPP client to other libraries: T=name of one; prints one JSON object as its last line.
+	@$(BIN)/python -m tests.interop "$(T)"
 
 cover: setup ## Runs the tests under coverage; fails under 100.
 	@$(BIN)/coverage run -m pytest tests

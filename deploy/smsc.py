@@ -5,7 +5,8 @@ It reaches nobody. Numbers ending in 0000 fail, in 0001 expire, in 0002 answer "
 so that a demonstration shows what really happens. Receipts that are not acknowledged are sent again. It keeps
 nothing: when it ends, what it had not reported yet is gone, and a real centre would differ in that.
 
-The protocol is smpp34's; its server believes every password, so a doorman reads the bind first. The log only counts.
+The protocol is smpp34's; its server believes every password and hangs up on an unbind, so a doorman reads the bind
+first and answers the unbind. The log only counts.
 """
 
 import argparse
@@ -29,10 +30,11 @@ from typing import TextIO
 import smpp34
 
 HEADER = struct.Struct(">IIII")
-BINDS = (1, 2, 9)
-ANSWER = 0x80000000
+BINDS, UNBIND, ANSWER = (1, 2, 9), 6, 0x80000000
 INVALID_COMMAND_STATUS, WRONG_PASSWORD, WRONG_SYSTEM = 0x04, 0x0E, 0x0F
 LONGEST_BIND, BIND_SECONDS = 512, 5
+
+Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 
 ENDINGS = {"0000": ("UNDELIV", 5, "069"), "0001": ("EXPIRED", 3, "070")}
 """Endings of numbers that are not reached: what the receipt says, as word, state and error."""
@@ -80,9 +82,7 @@ class Doorman:
     options: Options
     inner_port: int
 
-    async def receive(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def receive(self, reader: Reader, writer: Writer) -> None:
         """See one connection through, from its bind to its end."""
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             try:
@@ -93,9 +93,7 @@ class Doorman:
             finally:
                 writer.close()
 
-    async def _bind(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> bytes:
+    async def _bind(self, reader: Reader, writer: Writer) -> bytes:
         """Return the octets of a good bind; answer a bad one and return none."""
         header = await reader.readexactly(HEADER.size)
         length, command, _, sequence = HEADER.unpack(header)
@@ -115,18 +113,19 @@ class Doorman:
         right = secrets.compare_digest(password, self.options.password.encode())
         return 0 if right else WRONG_PASSWORD
 
-    async def _lead(
-        self, first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        inner_reader, inner_writer = await asyncio.open_connection(
-            "127.0.0.1", self.inner_port
-        )
-        inner_writer.write(first)
-        ways = (_copy(reader, inner_writer), _copy(inner_reader, writer))
+    async def _lead(self, first: bytes, reader: Reader, writer: Writer) -> None:
+        inside, inner = await asyncio.open_connection("127.0.0.1", self.inner_port)
+        inner.write(first)
+        said = bytearray()
+        ways = (_copy(reader, inner, said), _copy(inside, writer, bytearray()))
         tasks = [asyncio.create_task(way) for way in ways]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        inner_writer.close()
+        inner.close()
         await cancel(tasks)
+        length, command, _, sequence = HEADER.unpack(said.rjust(HEADER.size, b"\0"))
+        if (length, command) == (HEADER.size, UNBIND):
+            writer.write(HEADER.pack(length, UNBIND | ANSWER, 0, sequence))
+            await writer.drain()
 
 
 async def cancel(tasks: list[asyncio.Task[None]]) -> None:
@@ -136,8 +135,10 @@ async def cancel(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _copy(reader: Reader, writer: Writer, said: bytearray) -> None:
+    """Copy until the end, and keep the last octets in *said*: a whole PDU where that was an empty one."""
     while data := await reader.read(1 << 16):
+        said[:] = (said + data[-HEADER.size :])[-HEADER.size :]
         writer.write(data)
         await writer.drain()
 

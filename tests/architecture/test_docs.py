@@ -383,7 +383,7 @@ FAULTY = [
     (missing_paths, "```\npython deploy/nothing.py\n```"),
     (missing_paths, "start `python -m services.lending serve`"),
     (missing_targets, "run `make everything`"),
-    (missing_targets, "```\nmake interop\n```"),
+    (missing_targets, "```\nmake coffee\n```"),
     (missing_targets, "run `make bench T=nothing`"),
     (missing_targets, "run `make test T=tests/nothing`"),
     (unknown_settings, "set `GUANHU_CUSTOMER_COLOUR`"),
