@@ -15,7 +15,6 @@ from markupsafe import Markup
 from admin import formats, sayings, words
 from admin.channels import Channels
 from admin.remote import Page, RemoteView
-from admin.views.contact_plans import request_id
 
 SERVICE = "guanhu.messaging.v1.GatewayService"
 
@@ -177,7 +176,7 @@ class GatewayView(RemoteView):
     def _switch(self, call: str, kind: Any, done: str) -> Any:
         form = request.form
         name, etag = form.get("id", ""), form.get("etag", "")
-        key = request_id(call, name, etag)
+        key = form.get("nonce", "")
         try:
             getattr(self._stub, call)(kind(name=name, etag=etag, request_id=key))
             flash(done, "success")

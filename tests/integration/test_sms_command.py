@@ -2,9 +2,13 @@
 
 import asyncio
 import re
+from concurrent import futures
+from datetime import UTC, datetime, timedelta
 
+import grpc
 import pytest
 import pytest_asyncio
+from guanhu.messaging.v1 import batch_pb2, batch_pb2_grpc
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
@@ -14,6 +18,7 @@ from services.customer.__main__ import SERVICE as CUSTOMER
 from services.messaging.__main__ import SERVICE
 from tests.builders import a_branch, a_member_of_staff, an_operator, put, request_id
 from tests.messages import (
+    CARE,
     MARKETING,
     Sender,
     a_group,
@@ -238,3 +243,74 @@ async def test_a_service_that_is_away_is_named(guanhu, town):
 
     assert told.exit_code == 2
     assert f"cannot be reached at {NOWHERE}" in told.stderr
+
+
+async def test_care_waits_for_the_hours_of_the_day(guanhu, town):
+    """Told by their names, with nobody left out: the hours stand in the question, and a night's plan waits for nine."""
+    care = await approved(town, name="生日祝福", purpose=CARE)
+    few = await a_group(town, "01", "02", name="生日客户")
+    night = datetime.now(UTC) + timedelta(days=2)
+    told = await guanhu(
+        "plan",
+        "--groups",
+        few.name,
+        "--template",
+        care.name,
+        "--at",
+        f"{night:%Y-%m-%d} 23:30",
+    )
+    morning = night + timedelta(days=1)
+
+    assert told.exit_code == 0, told.output
+    assert f"Goes out from {morning:%Y-%m-%d} 09:00, between 9 and 20 o'clock." in (
+        told.stdout
+    )
+    assert "left out" not in told.stdout
+
+
+class Breaking(batch_pb2_grpc.SmsBatchServiceServicer):
+    """A service whose stream breaks once, and one that turns the watcher away for *status*."""
+
+    def __init__(self, *statuses):
+        self.statuses = list(statuses)
+        self.asked = 0
+
+    def _batch(self, state, waiting):
+        return batch_pb2.Batch(
+            name="batches/1", state=state, total_count=2, waiting_count=waiting
+        )
+
+    def GetBatch(self, request, context):
+        return self._batch(batch_pb2.BATCH_STATE_SENDING, 2)
+
+    def WatchBatch(self, request, context):
+        self.asked += 1
+        if self.statuses:
+            yield self._batch(batch_pb2.BATCH_STATE_SENDING, 1)
+            context.abort(self.statuses.pop(0), "away")
+        yield self._batch(batch_pb2.BATCH_STATE_FINISHED, 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "exit_code", "asked"),
+    [(grpc.StatusCode.UNAVAILABLE, 0, 2), (grpc.StatusCode.INTERNAL, 2, 1)],
+)
+async def test_a_broken_stream_is_taken_up_again(
+    guanhu, town, status, exit_code, asked
+):
+    """A service that was away for a moment is asked again; whatever else ends a stream ends the command with 2."""
+    servicer = Breaking(status)
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    batch_pb2_grpc.add_SmsBatchServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    told = await guanhu(
+        "watch",
+        "batches/1",
+        operator="",
+        GUANHU_TOKEN=token_of(town),
+        GUANHU_MESSAGING_ADDRESS=f"127.0.0.1:{port}",
+    )
+    server.stop(0).wait()
+
+    assert (told.exit_code, servicer.asked) == (exit_code, asked), told.output

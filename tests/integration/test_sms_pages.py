@@ -2,6 +2,7 @@
 
 import csv
 import io
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from urllib.parse import quote
 
@@ -269,6 +270,85 @@ async def test_an_operator_sees_alarms_and_holds_a_gateway_back(place, chrome):
     assert "网关已暂停" in held
     assert "网关已恢复" in again
     assert buttons == 0
+
+
+async def test_a_batch_is_planned_for_a_time(place, chrome):
+    """A moment that is none is told and nothing is lost; a right one stands in the question with the policy chosen."""
+    day = (datetime.now(UTC) + timedelta(days=3)).strftime("%Y-%m-%d")
+    window = await Window.open(place.portal, chrome, "op-teller")
+    await window.to("/admin/batches/plan/")
+    await window.page.get_by_label("到期提醒").check()
+    await window.page.get_by_label("到期客户").check()
+    await window.page.get_by_label("发送时间").fill("明天")
+    await window.page.get_by_role("button", name="检查发送对象").click()
+    wrong = await window.text()
+    kept = await window.page.get_by_label("到期客户").is_checked()
+    await window.page.get_by_label("发送时间").fill(f"{day} 15:00")
+    await window.page.get_by_label("结果不明时").select_option("2")
+    await window.page.get_by_role("button", name="检查发送对象").click()
+    asked = await window.text()
+    await window.page.get_by_role("button", name="是，发送").click()
+    await window.page.locator("progress").wait_for()
+    waits = await window.text()
+    await window.page.reload()
+    again = await window.text()
+    await window.close()
+
+    assert "“明天”不是有效时间" in wrong
+    assert kept
+    assert f"{day} 15:00" in asked
+    assert "不再重发" in asked
+    assert "待发送" in waits
+    assert "0 / 12" in again or "1 / 12" in again
+
+
+async def test_a_stale_page_changes_nothing(place, chrome):
+    """Two windows on one gateway: the second to press is told that somebody was faster."""
+    windows = [await Window.open(place.portal, chrome, "op-operator") for _ in range(2)]
+    for window in windows:
+        await window.to(page_of("gateways/details/?id=", "gateways/demo"))
+    for window in windows:
+        await window.page.get_by_role("button", name="暂停").click()
+        await window.page.get_by_role("button", name="确认").click()
+        await window.page.locator(".notice").first.wait_for()
+    first, second = [await window.text() for window in windows]
+    await windows[0].page.locator("form button.main").click()
+    statuses = [await windows[0].to("/admin/results/")]
+    for window in windows:
+        await window.close()
+
+    assert "网关已暂停" in first
+    assert "网关已暂停" not in second
+    assert "内容刚刚被他人修改" in second
+    assert statuses == [403]
+
+
+async def test_the_first_page_opens_while_messaging_is_away(place, chrome, tmp_path):
+    """What waits cannot be known then, and is left out; everything else is there."""
+    served = place.town.served
+    addresses = {name: served[name].address for name in ("allocation", "customer")}
+    away = dict.fromkeys(("engagement", "messaging"), "127.0.0.1:1")
+    portal = Portal(tmp_path, place.town.bank.secrets, {**addresses, **away})
+    window = await Window.open(portal, chrome, "op-manager")
+    status, text = await window.to("/admin/"), await window.text()
+    await window.close()
+    await portal.stop()
+
+    assert status == 200
+    assert "待我处理" not in text
+    assert "批量短信" in text
+
+
+async def test_results_belong_to_a_batch(place, chrome):
+    """Without a batch there is no such page, and a batch of others is not found."""
+    window = await Window.open(place.portal, chrome, "op-teller")
+    none = await window.to("/admin/results/")
+    unknown = await window.to(
+        "/admin/results/?batch=batches/" + "0" * 8 + "-0000" * 3 + "-" + "0" * 12
+    )
+    await window.close()
+
+    assert (none, unknown) == (404, 404)
 
 
 PAGES = {

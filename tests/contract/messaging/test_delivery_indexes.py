@@ -19,6 +19,7 @@ BATCHES, PEOPLE = 40, 1000
 TABLES = ("batches", "recipients", "outcomes", "unknowns", "deliveries", "chunks")
 COLUMNS = "SELECT column_name FROM information_schema.columns WHERE table_name = 'batches' ORDER BY ordinal_position"
 PLACES = f"generate_series(101, 104) AS branch, generate_series(1, {BATCHES}) AS place"
+KNOWN = "md5('101/7')::uuid"
 NAME = "md5(branch || '/' || place)::uuid"
 
 
@@ -50,6 +51,9 @@ async def town(bank):
         "INSERT INTO unknowns (branch_id, batch_id, ordinal, attempt, sent_time, fence_time, end_time)"
         " SELECT branch_id, batch_id, ordinal, 1, now(), now(), CASE WHEN ordinal > 1 THEN now() END"
         " FROM recipients WHERE mobile_mask = '' AND ordinal % 5 = 1"
+    )
+    await sql(
+        f"INSERT INTO directory (kind, id, branch_id) VALUES ('batches', {KNOWN}::text, 101)"
     )
     for table in TABLES:
         await sql(f"VACUUM ANALYZE {table}")
@@ -104,3 +108,17 @@ async def test_one_customer_of_many_messages_is_found(town):
 
     assert page.total_size == len(page.messages) == BATCHES
     assert {one.customer for one in page.messages} == {"customers/000777"}
+
+
+async def test_a_large_export_comes_in_pieces(town):
+    """A thousand messages come as two pieces of five hundred, by their places, none twice."""
+    stub = town.messaging.as_("manager")(DeliveryServiceStub)
+    [row] = await town.messaging.sql(f"SELECT {KNOWN} AS batch_id")
+    request = delivery_pb2.ExportMessagesRequest(batch=f"batches/{row['batch_id']}")
+    pieces = [piece async for piece in stub.ExportMessages(request)]
+    places = [
+        int(one.name.rpartition(".")[2]) for piece in pieces for one in piece.messages
+    ]
+
+    assert [len(piece.messages) for piece in pieces] == [500, 500]
+    assert places == list(range(1, PEOPLE + 1))
