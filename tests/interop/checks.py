@@ -12,10 +12,11 @@ import trustme
 
 from services.messaging.gateways import GatewayEnded
 from services.messaging.gateways.smpp_pair import SmppPair
-from services.messaging.gateways.smpp_session import Timers
+from services.messaging.gateways.stream_session import Timers
 from services.messaging.gateways.tls import encrypted
-from tests.drivers import driver, message, until
+from tests.drivers import driver
 from tests.interop.centres import PASSWORD, Centre
+from tests.listening import message, until
 
 NUMBER = "8613800{:02}{}"
 
