@@ -1,11 +1,13 @@
 """A messaging service beside a customer service: people in groups, templates, batches, and a centre in memory."""
 
+from collections import Counter
 from types import SimpleNamespace
 from uuid import UUID
 
 from guanhu.customer.v1 import consent_pb2, customer_pb2, group_pb2
 from guanhu.customer.v1.consent_pb2_grpc import ConsentServiceStub
 from guanhu.customer.v1.group_pb2_grpc import GroupServiceStub
+from guanhu.engagement.v1 import work_log_pb2
 from guanhu.messaging.v1 import batch_pb2, inbound_pb2, template_pb2
 from guanhu.messaging.v1.batch_pb2_grpc import SmsBatchServiceStub
 from guanhu.messaging.v1.inbound_pb2_grpc import InboundServiceStub
@@ -265,6 +267,16 @@ def counts(batch):
         batch.cancelled_count,
         batch.submitting_count,
     )
+
+
+async def contacts(town):
+    """Return what engagement is told, by customer."""
+    rows = await town.messaging.sql("SELECT request FROM errands ORDER BY errand_id")
+    found = Counter()
+    for row in rows:
+        request = work_log_pb2.RecordBatchContactsRequest.FromString(row["request"])
+        found.update(one.customer for one in request.contacts)
+    return found
 
 
 class Sender:

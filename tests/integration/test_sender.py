@@ -1,32 +1,19 @@
 """Sending: nobody gets a message twice and nobody is lost, whatever dies; refusals and pauses hold to the last."""
 
 import asyncio
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 from google.protobuf.any_pb2 import Any
 from guanhu.customer.v1 import customer_events_pb2
-from guanhu.engagement.v1 import work_log_pb2
 from guanhu.messaging.v1 import batch_pb2 as pb
 from guanhu.messaging.v1 import messaging_events_pb2 as facts
 from uuid_utils.compat import uuid7
 
-from deploy.localpg import free_port
-from services.chassis.caller import Caller, service_caller
-from services.messaging.batch.actions import change as changes
-from services.messaging.batch.actions import plan as plans
-from services.messaging.batch.rules import Person
-from services.messaging.delivery.actions import receipts
 from services.messaging.delivery.actions.station import Patience
 from tests import messages
 from tests.messages import (
@@ -39,6 +26,7 @@ from tests.messages import (
     change,
     confirm,
     consent,
+    contacts,
     counts,
     get,
     plan,
@@ -81,16 +69,6 @@ async def published(town, kind):
     rows = await town.messaging.sql("SELECT fact FROM outbox ORDER BY sequence")
     packed = [Any.FromString(row["fact"]) for row in rows]
     return [kind.FromString(one.value) for one in packed if one.Is(kind.DESCRIPTOR)]
-
-
-async def contacts(town):
-    """Return what engagement is told, by customer."""
-    rows = await town.messaging.sql("SELECT request FROM errands ORDER BY errand_id")
-    found = Counter()
-    for row in rows:
-        request = work_log_pb2.RecordBatchContactsRequest.FromString(row["request"])
-        found.update(one.customer for one in request.contacts)
-    return found
 
 
 async def counted(town, batch):
@@ -419,177 +397,3 @@ async def test_a_lease_that_nobody_renews_is_taken_over(town, folder):
 
     assert counts(await get(town, batch)) == (0, 0, 0, 0, 0, 2, 0, 0)
     sender.close()
-
-
-# a process that is really killed
-
-PEOPLE = 2000
-PLANNER = Caller("staff/teller", frozenset({1}), 2, 101, (101,))
-RATE = 1000
-
-
-async def large_batch(town):
-    """Return the name of a batch of 2,000 people that is being sent, planned without asking for them one by one."""
-    template = await approved(town, name="大批")
-    frame = town.messaging.frame
-    asked = plans.Asked(
-        template_id=UUID(template.name.partition("/")[2]),
-        groups=(),
-        schedule_time=None,
-        gateway="",
-        unknown_policy=1,
-    )
-    ready = await plans.prepare(frame.uow, PLANNER, asked=asked)
-    people = [
-        Person(f"{n:05}", f"139{n:05}789", f"李{n:05}", 1, "teller")
-        for n in range(PEOPLE)
-    ]
-    draft = await plans.draft(
-        frame.uow,
-        PLANNER,
-        frame.vault,
-        batch_id=uuid7(),
-        asked=asked,
-        ready=ready,
-        crowd=plans.Crowd(people, "营业部", {}),
-    )
-    await plans.write(frame.bulk, PLANNER, asked=asked, ready=ready, draft=draft)
-    seen = changes.Seen(draft.batch_id, 1, draft.digest)
-    await changes.confirm(frame.uow, PLANNER, seen=seen)
-    row = await town.messaging.sql("SELECT version FROM batches")
-    if row[0]["version"] == 2:
-        seen = changes.Seen(draft.batch_id, 2, draft.digest)
-        manager = Caller("staff/manager", frozenset({1}), 2, 101, (101,))
-        await changes.approve(frame.uow, manager, seen=seen)
-    return pb.Batch(name=f"batches/{draft.batch_id}")
-
-
-@pytest.fixture
-def centre(tmp_path, secrets_dir):
-    """A centre in a process of its own that writes down what it takes, and reports half a second later."""
-    password = secrets_dir / "smsc-password"
-    password.write_text("trial")
-    record = tmp_path / "taken.jsonl"
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "deploy/smsc.py", "--port", "0", "--print-port"),
-            *("--delay", "0.5", "--record", str(record)),
-        ],
-        cwd=ROOT,
-        env={**os.environ, "GUANHU_SECRETS_DIR": str(secrets_dir)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    port = int(process.stdout.readline())
-    yield messages.SimpleNamespace(port=port, record=record)
-    process.terminate()
-    process.wait()
-    process.stdout.close()
-
-
-def environment(town, centre, tmp_path):
-    """Return the environment of a worker that sends through *centre*."""
-    own, shared = (
-        town.messaging.frame.settings.own,
-        town.messaging.frame.settings.shared,
-    )
-    gateway = {
-        "name": "demo",
-        "address": f"127.0.0.1:{centre.port}",
-        "system_id": "guanhu",
-        "window": 50,
-        "rate": RATE,
-        "validity_seconds": 2,
-        "final_receipt_after": 2,
-    }
-    told = {key: value for key, value in os.environ.items() if "GUANHU" not in key}
-    return {
-        **told,
-        "PYTHONPATH": ".:protos",
-        "GUANHU_STATE": str(tmp_path / "state"),
-        "GUANHU_SECRETS_DIR": str(shared.secrets_dir),
-        "GUANHU_DEMONSTRATION": "true",
-        "GUANHU_MESSAGING_DSN": own.dsn,
-        "GUANHU_MESSAGING_BULK_DSN": own.bulk_dsn,
-        "GUANHU_MESSAGING_GATEWAYS": json.dumps([gateway]),
-        "GUANHU_MESSAGING_RECEIPT_GRACE": "2",
-        "GUANHU_MESSAGING_FENCE_STEADY": "1",
-        **{
-            f"GUANHU_{name}_ADDRESS": address
-            for name, address in (
-                ("ALLOCATION", town.allocation.address),
-                ("CUSTOMER", town.customer.address),
-                ("ENGAGEMENT", f"127.0.0.1:{free_port()}"),
-            )
-        },
-    }
-
-
-def worker(told, log):
-    """Start the service's worker as a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "services.messaging", "work"],
-        cwd=ROOT,
-        env=told,
-        stdout=log,
-        stderr=log,
-    )
-
-
-def taken(centre):
-    """Return how often the centre took a message to each number."""
-    if not centre.record.exists():
-        return Counter()
-    lines = centre.record.read_text(encoding="utf-8").splitlines()
-    return Counter(json.loads(line)["number"] for line in lines)
-
-
-async def until(condition, seconds=60):
-    """Wait until *condition* holds."""
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        if condition():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("it never came to that")
-
-
-async def test_a_killed_sender_doubles_nothing_and_loses_nobody(
-    bank, town, centre, tmp_path
-):
-    """Killed three times in the middle of 2,000 messages; every snapshot sums to the total, each number got one."""
-    await messages.with_tokens(bank, town)
-    batch = await large_batch(town)
-    told = environment(town, centre, tmp_path)
-    sums, ambiguous = set(), []
-    with (tmp_path / "worker.log").open("wb") as log:
-        for share in (0.15, 0.4, 0.7):
-            process = worker(told, log)
-            await until(
-                lambda share=share: sum(taken(centre).values()) > PEOPLE * share
-            )
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            sums.add(sum(counts(await get(town, batch))))
-        process = worker(told, log)
-        ends = time.monotonic() + 60
-        while time.monotonic() < ends:
-            now = await get(town, batch)
-            sums.add(sum(counts(now)))
-            ambiguous.append(now.unknown_count)
-            if now.delivered_count == PEOPLE:
-                break
-            await asyncio.sleep(0.2)
-        process.terminate()
-        process.wait()
-    done = await get(town, batch)
-
-    assert taken(centre) == Counter(f"86139{n:05}789" for n in range(PEOPLE))
-    assert sums == {PEOPLE}
-    assert done.state == pb.BATCH_STATE_FINISHED
-    assert counts(done) == (0, 0, 0, PEOPLE, 0, 0, 0, 0)
-    assert max(ambiguous) <= 50 * 3
-    assert set((await contacts(town)).values()) == {1}
-    assert sum((await contacts(town)).values()) == PEOPLE
-    assert receipts.PAGE >= PEOPLE
-    assert service_caller("messaging").everywhere
