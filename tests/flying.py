@@ -15,6 +15,7 @@ from services.chassis.clock import system_clock
 from services.messaging.delivery.actions.flight import Flight, Key
 from services.messaging.delivery.actions.lease import Claim
 from services.messaging.delivery.actions.link import Link, Terms
+from services.messaging.delivery.actions.news import Sight
 from services.messaging.delivery.actions.run import Run
 from services.messaging.delivery.queries import Ready
 from services.messaging.gateways.drivers import Described, driver_of
@@ -57,11 +58,13 @@ async def fly(protocol, address, record, window, count):
     """Hand over *count* messages, as a lane does."""
     gateway = gateway_of(protocol, address, int(window))
     link = Link("trial", gateway, Terms("95599"), system_clock)
-    rows = [Ready(place, str(place), b"", 1) for place in range(int(count))]
+    rows = [Ready(place, str(place), b"", b"", 1) for place in range(int(count))]
     key = Key(1, UUID(int=1), 0)
     run = Run(
         Claim(key, "trial", 1, 0, len(rows) - 1, rows),
         Flight(Path(record), range(len(rows))),
+        0.0,
+        Sight(),
     )
     await gateway.start(link)
     slow = [answer_slowly(gateway)] if protocol == "memory" else []

@@ -282,7 +282,7 @@ async def contacts(town):
 class Sender:
     """A sender in this process whose rounds the test turns, with a centre in memory."""
 
-    def __init__(self, town, folder, *, clock=None, **centre):
+    def __init__(self, town, folder, *, clock=None, tenure=None, rate=0, **centre):
         frame = town.messaging.frame
         clock = clock or frame.clock
         self.gateway = RememberingGateway(clock=clock, **centre)
@@ -291,8 +291,9 @@ class Sender:
             caller=service_caller("messaging"),
             vault=frame.vault,
             clock=clock,
+            tenure=tenure,
         )
-        self.link = Link("demo", self.gateway, Terms("95599"), clock)
+        self.link = Link("demo", self.gateway, Terms("95599", rate), clock)
         self.station = Station(
             self.desk, {"demo": self.link}, folder, patience=Patience()
         )

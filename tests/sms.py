@@ -18,10 +18,12 @@ from uuid_utils.compat import uuid7
 
 from deploy.localpg import free_port
 from services.chassis.caller import Caller
+from services.customer.__main__ import SERVICE as CUSTOMER
+from services.messaging.__main__ import SERVICE
 from services.messaging.batch.actions import change as changes
 from services.messaging.batch.actions import plan as plans
 from services.messaging.batch.rules import Person
-from tests.messages import approved
+from tests.messages import approved, with_tokens
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = Path(__file__).parent / "fault"
@@ -110,16 +112,23 @@ class Centre:
         return self._numbers
 
 
+async def a_town(bank):
+    """Serve messaging with what its senders follow: a customer service, and allocation, whose tokens let them in."""
+    customer, messaging = await bank.serve(CUSTOMER), await bank.serve(SERVICE)
+    return await with_tokens(
+        bank, SimpleNamespace(customer=customer, messaging=messaging)
+    )
+
+
 def mobiles(people):
     """Return the mobile numbers of a large batch, as the world writes them."""
     return [f"86139{n:08}" for n in range(people)]
 
 
-async def large_batch(messaging, people, *, policy=1):
+async def large_batch(town, people, *, policy=1):
     """Return the name of a batch of *people* that is being sent, planned without asking for them one by one."""
-    town = SimpleNamespace(messaging=messaging)
     template = await approved(town, name=f"大批 {uuid7()}")
-    frame = messaging.frame
+    frame = town.messaging.frame
     asked = plans.Asked(
         template_id=UUID(template.name.partition("/")[2]),
         groups=(),
@@ -149,9 +158,10 @@ async def large_batch(messaging, people, *, policy=1):
     return batch_pb2.Batch(name=f"batches/{draft.batch_id}")
 
 
-def environment(messaging, port, state, *, gateway=None, **more):
+def environment(town, port, state, *, gateway=None, **more):
     """Return the environment of a sender that hands over to the centre at *port*, and is impatient."""
-    own, shared = messaging.frame.settings.own, messaging.frame.settings.shared
+    settings = town.messaging.frame.settings
+    own, shared = settings.own, settings.shared
     (shared.secrets_dir / "smsc-password").write_text("trial")
     told = {
         "name": "demo",
@@ -173,10 +183,9 @@ def environment(messaging, port, state, *, gateway=None, **more):
         "GUANHU_MESSAGING_GATEWAYS": json.dumps([told]),
         "GUANHU_MESSAGING_RECEIPT_GRACE": "2",
         "GUANHU_MESSAGING_FENCE_STEADY": "1",
-        **{
-            f"GUANHU_{name}_ADDRESS": f"127.0.0.1:{free_port()}"
-            for name in ("ALLOCATION", "CUSTOMER", "ENGAGEMENT")
-        },
+        "GUANHU_ALLOCATION_ADDRESS": town.allocation.address,
+        "GUANHU_CUSTOMER_ADDRESS": town.customer.address,
+        "GUANHU_ENGAGEMENT_ADDRESS": f"127.0.0.1:{free_port()}",
         **more,
     }
 

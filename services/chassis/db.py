@@ -77,6 +77,7 @@ def engine_of(dsn: str, size: int = POOL_SIZE) -> AsyncEngine:
         pool_size=size,
         max_overflow=0,
         pool_timeout=5,
+        pool_use_lifo=True,  # few connections, each with its statements prepared, rather than all of them in turn
         isolation_level="AUTOCOMMIT",
     )
 

@@ -27,7 +27,9 @@ from services.messaging.config import (
 from services.messaging.delivery.actions.lane import Desk
 from services.messaging.delivery.actions.link import Link, Terms
 from services.messaging.delivery.actions.news import News
+from services.messaging.delivery.actions.presence import Presence
 from services.messaging.delivery.actions.station import Patience, Station
+from services.messaging.delivery.rules import Tenure
 from services.messaging.delivery.servicer import DeliveryServicer
 from services.messaging.gateway.actions import Configured, configure
 from services.messaging.gateway.rules import PROTOCOLS
@@ -141,6 +143,7 @@ def loops(frame: Frame, followers: Mapping[str, Follower]) -> list[Awaitable[Non
         vault=frame.vault,
         clock=frame.clock,
         news=News(followers["customer"]),
+        tenure=Tenure(outside.messaging_lease_seconds),
     )
     links = links_of(frame, outside)
     listener = Listener(uow=frame.uow, caller=CALLER, vault=frame.vault)
@@ -153,6 +156,7 @@ def loops(frame: Frame, followers: Mapping[str, Follower]) -> list[Awaitable[Non
             timedelta(seconds=outside.messaging_receipt_grace),
             outside.messaging_fence_steady,
         ),
+        presence=Presence(frame.settings.own.dsn),
     )
     return [station.run(), *listener.loops(links.values())]
 

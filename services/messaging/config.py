@@ -234,6 +234,8 @@ class Outside(BaseSettings):
 
     ``messaging_receipt_grace``: seconds after which a receipt may belong to a message of unknown fate.
     ``messaging_fence_steady``: seconds for which a link must have held before such messages are sent again.
+    ``messaging_lease_seconds``: what the times are measured by after which a worker that cannot reach the store stops
+    writing (3/10), and loses its messages to another when its connection is gone (half) and when it is not (6 times).
     """
 
     model_config = SettingsConfigDict(env_prefix="GUANHU_", extra="ignore")
@@ -243,6 +245,7 @@ class Outside(BaseSettings):
     )
     messaging_receipt_grace: float = Field(default=30, ge=0, le=3600)
     messaging_fence_steady: float = Field(default=60, ge=0, le=3600)
+    messaging_lease_seconds: float = Field(default=10, ge=3, le=600)
     smsc_address: str = Field(default="127.0.0.1:7010", pattern=r"^[^:\s]+:[0-9]{1,5}$")
     smsc_system_id: str = Field(default="guanhu", min_length=1, max_length=15)
 

@@ -16,6 +16,9 @@ import smpp34
 AT_ONCE = 300
 """Receipts on their way at a time."""
 
+BELIEF_SECONDS = 1
+"""How long a receipt may go unacknowledged before it is sent again, perhaps to another session."""
+
 FULL = 0.5
 """Of what is left unanswered, the share that is accepted all the same."""
 
@@ -109,13 +112,13 @@ class Centre:
             tags.append(smpp34.Tlv(echoed, bytes.fromhex(reference)))
         text = f"id:{key} sub:001 dlvrd:001 submit date:2611240900 done date:2611240900 stat:DELIVRD err:000 text:"
         try:
-            async with asyncio.timeout(5):
-                esme = next(iter(self.esmes.values()))
+            async with asyncio.timeout(BELIEF_SECONDS):
+                esme = random.choice([*self.esmes.values()])
                 await esme.deliver_sm(
                     source, text.encode(), source_addr=number, esm_class=4, tlvs=tags
                 )
             self.write(f"R {key}")
-        except (smpp34.SmppError, TimeoutError, StopIteration):
+        except (smpp34.SmppError, TimeoutError, IndexError):
             self.waiting.appendleft(told)
         finally:
             self.free.release()

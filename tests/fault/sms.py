@@ -22,10 +22,17 @@ import grpc
 import structlog
 from guanhu.messaging.v1 import batch_pb2
 
-from services.messaging.__main__ import SERVICE
 from tests.bench.floors import a_bank, say
-from tests.messages import contacts, counts, get
-from tests.sms import Centre, Worker, environment, large_batch, mobiles, until
+from tests.messages import contacts, counts, get, stop
+from tests.sms import (
+    Centre,
+    Worker,
+    a_town,
+    environment,
+    large_batch,
+    mobiles,
+    until,
+)
 
 PEOPLE = int(os.environ.get("GUANHU_FAULT_PEOPLE", "100000"))
 KILLS = {"sender": 20, "store": 3, "centre": 2}
@@ -58,12 +65,10 @@ class Report:
 class Scene:
     """A sender, its store and a centre, each of which can be killed and started again."""
 
-    def __init__(self, bank, messaging, centre, folder, *, window=WINDOW):
-        self.bank, self.messaging, self.centre = bank, messaging, centre
+    def __init__(self, bank, town, centre, folder, *, window=WINDOW):
+        self.bank, self.messaging, self.centre = bank, town.messaging, centre
         gateway = {"window": window, "validity_seconds": 2, "final_receipt_after": 6}
-        self.told = environment(
-            messaging, centre.port, folder / "state", gateway=gateway
-        )
+        self.told = environment(town, centre.port, folder / "state", gateway=gateway)
         self.log = folder / "sender.log"
         self.report = Report()
         self.worker = None
@@ -167,10 +172,10 @@ async def fault(bank, folder, people, kills, dice, *, policy=1, **centre):
     """Send to *people* while what *kills* counts dies; return the figures."""
     victims = [victim for victim, times in kills.items() for _ in range(times)]
     dice.shuffle(victims)
-    messaging = await bank.serve(SERVICE)
+    town = await a_town(bank)
     place = Centre(folder, **centre).start()
-    scene = Scene(bank, messaging, place, folder)
-    batch = await large_batch(messaging, people, policy=policy)
+    scene = Scene(bank, town, place, folder)
+    batch = await large_batch(town, people, policy=policy)
     try:
         await under_fire(scene, batch, people, victims, dice)
         return await judged(scene, people)
@@ -178,7 +183,7 @@ async def fault(bank, folder, people, kills, dice, *, policy=1, **centre):
         if scene.worker.process.poll() is None:
             scene.worker.kill()
         place.end()
-        await messaging.stop()
+        await stop(town)
 
 
 def main():

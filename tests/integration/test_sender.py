@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -14,7 +15,10 @@ from guanhu.messaging.v1 import batch_pb2 as pb
 from guanhu.messaging.v1 import messaging_events_pb2 as facts
 from uuid_utils.compat import uuid7
 
+from services.messaging.delivery.actions.lane import Lane
+from services.messaging.delivery.actions.presence import Presence
 from services.messaging.delivery.actions.station import Patience
+from services.messaging.delivery.rules import Tenure
 from tests import messages
 from tests.messages import (
     CARE,
@@ -386,14 +390,135 @@ async def test_a_machine_started_anew_counts_a_chunk_as_unknown(town, folder):
     sender.close()
 
 
-async def test_a_lease_that_nobody_renews_is_taken_over(town, folder):
-    """Fifteen minutes without a sign, and another worker counts the chunk's messages as unknown."""
-    batch = await going_out(town, "01", "02")
+async def leased_to_another(town, *numbers):
+    """Return a batch whose chunk a worker holds that is not here."""
+    batch = await going_out(town, *numbers)
     await town.messaging.sql(
         "UPDATE chunks SET state = 1, worker = 'gone', boot = 'gone', lease_time = $1",
-        town.messaging.frame.clock() - timedelta(minutes=16),
+        town.messaging.frame.clock() - timedelta(days=1),
     )
-    sender = await Sender(town, folder).open()
+    return batch
 
+
+async def test_a_lease_that_stands_still_is_taken_over(town, folder):
+    """It is watched, not dated: however old it is, it must not move while somebody looks; then all are unknown."""
+    batch = await leased_to_another(town, "01", "02")
+    sender = await Sender(town, folder, tenure=Tenure(1)).open()
+    await sender.station.watch()
+    first = await get(town, batch)
+    await town.messaging.sql("UPDATE chunks SET lease_time = now()")
+    await asyncio.sleep(0.6)
+    await sender.station.watch()
+    renewed = await get(town, batch)
+    await asyncio.sleep(0.6)
+    await sender.station.watch()
+
+    assert counts(first) == counts(renewed) == (0, 0, 0, 0, 0, 0, 0, 2)
     assert counts(await get(town, batch)) == (0, 0, 0, 0, 0, 2, 0, 0)
+    sender.close()
+
+
+async def test_a_lease_of_a_worker_whose_lock_is_held_lasts_longer(town, folder):
+    """While its connection lives a worker keeps its chunk; once the lock is free, half the time is enough."""
+    batch = await leased_to_another(town, "01", "02")
+    sender = await Sender(town, folder, tenure=Tenure(1)).open()
+    presence = Presence(town.messaging.frame.settings.own.dsn)
+    await presence.hold("gone")
+    await sender.station.watch()
+    await asyncio.sleep(0.6)
+    await sender.station.watch()
+    held = await get(town, batch)
+    presence.end()
+    while counts(await get(town, batch)) == counts(held):
+        await sender.station.watch()
+        await asyncio.sleep(0.05)
+
+    assert counts(held) == (0, 0, 0, 0, 0, 0, 0, 2)
+    assert counts(await get(town, batch)) == (0, 0, 0, 0, 0, 2, 0, 0)
+    sender.close()
+
+
+async def test_a_worker_that_cannot_renew_its_lease_writes_nothing(town, folder):
+    """Without news from the store it stops before anybody may take over, and goes on with the next round."""
+    await going_out(town, *NUMBERS[:4])
+    sender = await Sender(town, folder, window=2, silent=True, tenure=Tenure(1)).open()
+    task = asyncio.create_task(sender.lane.step())
+    while len(sender.gateway.submitted) < 2:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.4)
+    sender.gateway.answer()
+    await asyncio.sleep(0.5)
+    stopped = len(sender.gateway.submitted)
+    sender.gateway.silent = False
+    await sender.station.beat()
+    await task
+
+    assert stopped == 2
+    assert len(sender.gateway.submitted) == 4
+    sender.close()
+
+
+class Deaf:
+    """The store behind a line that breaks once, after the commit and before its answer."""
+
+    def __init__(self, uow):
+        self._uow, self.broken = uow, False
+
+    @asynccontextmanager
+    async def __call__(self, caller):
+        """Open a unit of work whose end is not heard of, once it is to be so."""
+        async with self._uow(caller) as work:
+            yield work
+        if self.broken:
+            self.broken = False
+            raise ConnectionResetError
+
+    def __getattr__(self, name):
+        """Leave everything else as it is."""
+        return getattr(self._uow, name)
+
+
+async def test_a_chunk_whose_end_was_not_confirmed_is_in_one_lane_only(town, folder):
+    """Its end was committed, so another lane finds it waiting; it leaves it to the first, and nobody gets two."""
+    batch = await going_out(town, *NUMBERS[:4])
+    sender = await Sender(town, folder, window=2, silent=True).open()
+    sender.desk.uow = store = Deaf(sender.desk.uow)
+    task = asyncio.create_task(sender.lane.step())
+    while len(sender.gateway.submitted) < 2:
+        await asyncio.sleep(0.01)
+    store.broken = True
+    [run] = sender.desk.runs
+    run.stopped = True
+    sender.gateway.answer()
+    with pytest.raises(ConnectionResetError):
+        await task
+    waiting = await get(town, batch)
+    sender.gateway.silent = False
+    other = Lane(sender.desk, sender.link)
+    found = await other.step()
+    await sender.send()
+
+    assert counts(waiting) == (0, 2, 2, 0, 0, 0, 0, 0)
+    assert found == 0
+    assert counts(await get(town, batch)) == (0, 0, 4, 0, 0, 0, 0, 0)
+    assert [one.dest[-2:] for one in sender.gateway.submitted] == NUMBERS[:4]
+    sender.close()
+
+
+async def test_workers_that_live_share_the_rate(town, folder):
+    """Two locks, half the rate each; when one is free again the other has all of it."""
+    sender = await Sender(town, folder, rate=1000).open()
+    dsn = town.messaging.frame.settings.own.dsn
+    presences = [Presence(dsn), Presence(dsn)]
+    for number, presence in enumerate(presences):
+        await presence.hold(f"worker {number}")
+    await sender.station.watch()
+    two = sender.link._pace.ceiling
+    presences[0].end()
+    while sender.link._pace.ceiling == two:
+        await sender.station.watch()
+    one = sender.link._pace.ceiling
+    presences[1].end()
+
+    assert (two, one) == (500, 1000)
     sender.close()

@@ -1,6 +1,6 @@
 """What this noun publishes, and what it tells engagement: messages that were settled. Never a number or a text."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,36 +24,38 @@ Settled = tuple[str, int, datetime]
 
 def message_settled(batch: Any, lines: Sequence[Settled]) -> pb.MessageSettled:
     """Return the event of up to 1,000 messages of one batch."""
-    return pb.MessageSettled(
-        batch=name_of("batches", batch.batch_id),
-        purpose=batch.purpose,
-        lines=_lines(lines),
+    fact = pb.MessageSettled(
+        batch=name_of("batches", batch.batch_id), purpose=batch.purpose
     )
-
-
-def _lines(lines: Iterable[Settled]) -> Iterable[pb.MessageSettled.Line]:
+    made: dict[tuple[int, datetime], pb.MessageSettled.Line] = {}
     for number, state, moment in lines:
-        yield pb.MessageSettled.Line(
-            customer=name_of("customers", number),
-            state=state,  # type: ignore[arg-type]
-            settle_time=time_to(moment),
-        )
+        line = made.get((state, moment))
+        if line is None:
+            line = pb.MessageSettled.Line(state=state, settle_time=time_to(moment))  # type: ignore[arg-type]
+            made[state, moment] = line
+        # what is appended is a copy: the next message of the same moment differs in its customer alone
+        line.customer = name_of("customers", number)
+        fact.lines.append(line)
+    return fact
 
 
 def batch_contacts(
     batch: Any, lines: Sequence[Settled]
 ) -> work_log_pb2.RecordBatchContactsRequest:
     """Return the request that enters customers who were reached in the work log, up to 1,000 of one branch."""
-    return work_log_pb2.RecordBatchContactsRequest(
+    request = work_log_pb2.RecordBatchContactsRequest(
         branch_id=batch.branch_id,
         batch=name_of("batches", batch.batch_id),
         staff=name_of("staff", batch.confirmer),
         template_display_name=batch.template_display_name,
         event_type=OCCASIONS[batch.purpose],
-        contacts=[
-            work_log_pb2.BatchContact(
-                customer=name_of("customers", number), contact_time=time_to(moment)
-            )
-            for number, _, moment in lines
-        ],
     )
+    made: dict[datetime, work_log_pb2.BatchContact] = {}
+    for number, _, moment in lines:
+        contact = made.get(moment)
+        if contact is None:
+            contact = work_log_pb2.BatchContact(contact_time=time_to(moment))
+            made[moment] = contact
+        contact.customer = name_of("customers", number)
+        request.contacts.append(contact)
+    return request

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Select, case, func, select, tuple_, union_all
@@ -71,13 +71,12 @@ SHOWN = (
 KEPT = timedelta(days=3)
 """How long after a batch last moved its receipts are looked for (source: validity of messages is two days at most)."""
 
-MOVING = "SELECT DISTINCT branch_id FROM batches WHERE state IN (3, 4) AND gateway = $1 ORDER BY 1"
+MOVING = """
+    SELECT branch_id, bool_or(state = 3 AND (schedule_time IS NULL OR schedule_time <= $2)) AS due
+    FROM batches WHERE state IN (3, 4) AND gateway = $1 GROUP BY branch_id ORDER BY branch_id"""
 RECENT = """
     SELECT DISTINCT branch_id FROM batches
     WHERE gateway = $1 AND (state IN (4, 5) OR update_time > $2) ORDER BY 1"""
-BATCH = """
-    SELECT branch_id, batch_id, purpose, state, gateway, unknown_policy, confirmer, template_display_name
-    FROM batches WHERE branch_id = $1 AND batch_id = $2"""
 LOADED = """
     SELECT r.ordinal, r.number, r.mobile_index, r.message, r.segments
     FROM recipients AS r
@@ -97,10 +96,14 @@ HELD = """
     SELECT c.branch_id, c.batch_id, c.chunk, c.low, c.high, c.boot, b.gateway
     FROM chunks AS c JOIN batches AS b ON b.branch_id = c.branch_id AND b.batch_id = c.batch_id
     WHERE c.state = 1 AND c.worker = $1 ORDER BY 1, 2, 3"""
-LOST = """
-    SELECT c.branch_id, c.batch_id, c.chunk, c.low, c.high, c.boot, c.worker, b.gateway
+OTHERS = """
+    SELECT c.branch_id, c.batch_id, c.chunk, c.low, c.high, c.boot, c.worker, c.lease_time, b.gateway
     FROM chunks AS c JOIN batches AS b ON b.branch_id = c.branch_id AND b.batch_id = c.batch_id
-    WHERE c.state = 1 AND c.lease_time < $1 ORDER BY 1, 2, 3"""
+    WHERE c.state = 1 AND c.worker <> $1 ORDER BY 1, 2, 3"""
+LIVING = """
+    SELECT objid::integer AS lock FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND classid = $1::integer::oid
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 STATES = "SELECT batch_id, state FROM batches WHERE branch_id = $1 AND batch_id = ANY ($2::uuid[])"
 UNSORTED = """
     SELECT * FROM receipts
@@ -127,9 +130,12 @@ FENCED = """
       AND b.gateway = $2 AND b.unknown_policy = 1 AND b.state IN (4, 5)"""
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """One message of a chunk that is still to be handed over, sealed; ``reason`` says why it must not be after all."""
+class Ready(NamedTuple):
+    """
+    One message of a chunk that is still to be handed over, sealed: the columns of LOADED in their order.
+
+    ``reason`` says why it must not be handed over after all.
+    """
 
     ordinal: int
     number: str
@@ -173,11 +179,6 @@ async def over_cap(
         return {}
     found = await capped(work, branch_id, numbers, moment=work.now)
     return dict.fromkeys(found, Exclusion.CAP_REACHED)
-
-
-async def batch(work: Work, branch_id: int, batch_id: UUID) -> Any:
-    """Return what handing over and settling need to know of a batch."""
-    return (await work.run(BATCH, branch_id, batch_id))[0]
 
 
 async def branches(work: Work, gateway: str, since: datetime) -> list[int]:

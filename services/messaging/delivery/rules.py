@@ -1,10 +1,11 @@
 """What is decided at the last moment: who refused since, whether the hour fits, and what an answer means."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
+from typing import NamedTuple
 from uuid import UUID
 
 from services.messaging.batch.rules import Exclusion, RecipientState, UnknownPolicy
@@ -47,10 +48,46 @@ class Slot(IntEnum):
     EXCLUDED = 6
 
 
+TAKEN = {
+    "accepted": Slot.ACCEPTED,
+    "rejected": Slot.FAILED,
+    "throttled": Slot.NOT_TAKEN,
+    "temporary": Slot.NOT_TAKEN,
+}
+"""What is known of a message by the centre's verdict; any other verdict leaves it ambiguous."""
+
 TRIES = 3
 """How often a message is handed over when the centre has passing trouble."""
 
 COUNTRY = "86"
+
+
+@dataclass(frozen=True, slots=True)
+class Tenure:
+    """
+    How long a lease holds without being renewed, in seconds; workers renew theirs twice a second.
+
+    ``silent``: a worker that could not renew it for so long writes nothing until it can. ``free``: one whose lock
+    is free, so that its connection is gone, loses it. ``held``: one whose lock is held loses it too.
+    Between the first and the second lies the time that a message already written may take to the centre.
+    """
+
+    seconds: float = 10.0
+
+    @property
+    def silent(self) -> float:
+        """Return after how long a worker stops writing."""
+        return 0.3 * self.seconds
+
+    @property
+    def free(self) -> float:
+        """Return after how long a worker without a connection loses its lease."""
+        return 0.5 * self.seconds
+
+    @property
+    def held(self) -> float:
+        """Return after how long any worker loses its lease."""
+        return 6 * self.seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +105,7 @@ class Mark:
         return self.channel in (0, channel) and self.purpose in (0, purpose)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What is known of one message: the slot's state, and what the centre said where it said something."""
 
     ordinal: int
@@ -120,12 +156,7 @@ def taken(verdict: str, tries: int) -> Slot:
     """Return what a centre's *verdict* makes of a message that was handed over *tries* times."""
     if verdict == "temporary" and tries >= TRIES:
         return Slot.FAILED
-    return {
-        "accepted": Slot.ACCEPTED,
-        "rejected": Slot.FAILED,
-        "throttled": Slot.NOT_TAKEN,
-        "temporary": Slot.NOT_TAKEN,
-    }.get(verdict, Slot.AMBIGUOUS)
+    return TAKEN.get(verdict, Slot.AMBIGUOUS)
 
 
 def ambiguous(answer: Answer) -> bool:
@@ -145,6 +176,14 @@ OUTCOMES = {
 }
 """Slots that are settled for good, and where their recipients stand."""
 
+
+def outcome_of(answer: Answer) -> tuple[int, int, str]:
+    """Return state, reason and code of the outcome of a settled slot."""
+    state, code = answer.state, answer.code
+    reason = code if state is Slot.EXCLUDED else 0
+    return OUTCOMES[state], reason, str(code) if state is Slot.FAILED else ""
+
+
 RECEIPTS = {
     "delivered": RecipientState.DELIVERED,
     "failed": RecipientState.FAILED,
@@ -160,7 +199,17 @@ def source_of(access: str, batch_id: UUID) -> str:
 
 def reference_of(batch_id: UUID, ordinal: int) -> bytes:
     """Return our reference of a message; centres that echo two bytes only echo the end of the ordinal."""
-    return (ordinal & 0xFFFF).to_bytes(2) + batch_id.bytes + ordinal.to_bytes(4)
+    return references(batch_id)(ordinal)
+
+
+def references(batch_id: UUID) -> Callable[[int], bytes]:
+    """Return what makes our references of the messages of one batch."""
+    middle = batch_id.bytes
+
+    def reference(ordinal: int) -> bytes:
+        return (ordinal & 0xFFFF).to_bytes(2) + middle + ordinal.to_bytes(4)
+
+    return reference
 
 
 def is_of(reference: bytes, batch_id: UUID, ordinal: int) -> bool:

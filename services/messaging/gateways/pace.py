@@ -89,6 +89,11 @@ class Pace:
         self._spend(granted, now)
         return granted
 
+    def limit(self, ceiling: float) -> None:
+        """Go no faster than *ceiling* from now on, or as fast again where it was lowered."""
+        self._ceiling = ceiling * SHARE
+        self.rate = min(self.rate, self._ceiling)
+
     def overdraw(self, segments: int) -> None:
         """Count *segments* more as sent: a message is never cut, so its last segments may exceed the allowance."""
         self._spend(segments, self._at)

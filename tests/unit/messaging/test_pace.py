@@ -121,6 +121,18 @@ def test_without_a_limit_everything_passes_until_the_first_refusal():
     assert pace.rate == pytest.approx(2 * first)
 
 
+def test_a_share_that_shrinks_and_grows_is_kept_to():
+    """Half the agreed limit is gone at once and comes back at once; never more than the share passes."""
+    pace = Pace(100, 0.0)
+    pace.limit(50)
+    halved = sum(pace.take(100, tick / 100) for tick in range(1, 1001))
+    pace.limit(100)
+    whole = sum(pace.take(100, 10 + tick / 100) for tick in range(1, 1001))
+
+    assert 0.97 * 500 <= halved <= 500
+    assert 0.97 * 1000 <= whole <= 1000
+
+
 def test_long_messages_overdraw_and_are_waited_for():
     """Four segments more than allowed cost the time of four segments."""
     pace = Pace(10, 0)

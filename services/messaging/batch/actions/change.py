@@ -10,9 +10,15 @@ from services.chassis.db import UnitOfWork, Work
 from services.chassis.errors import Denied, Invalid, Stale, Unready
 from services.messaging.batch import events, queries, rules
 from services.messaging.batch.queries import Shown
-from services.messaging.batch.rules import State, UnknownPolicy
+from services.messaging.batch.rules import ChunkState, State, UnknownPolicy
 from services.messaging.batch.tables import Batch
 from services.messaging.template.queries import held as template_held
+
+LOCKED = (
+    "SELECT state, told FROM batches WHERE branch_id = $1 AND batch_id = $2 FOR UPDATE"
+)
+UNDER_WAY = """
+    SELECT 1 FROM chunks WHERE branch_id = $1 AND batch_id = $2 AND state BETWEEN $3 AND 1 LIMIT 1"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +164,17 @@ async def conclude(work: Work, row: Batch) -> None:
 
 
 async def conclude_one(work: Work, branch_id: int, batch_id: UUID) -> None:
-    """Finish a batch of which something was settled in this transaction, if it was the last."""
+    """
+    Finish a batch of which something was settled in this transaction, if it was the last.
+
+    The lock comes first and the look after it: of two that settle the last chunks one sees that the other did.
+    """
+    place = branch_id, batch_id
+    [batch] = await work.run(LOCKED, *place)
+    stopped = batch["state"] in (State.CANCELLED, State.REJECTED)
+    least = ChunkState.LEASED if stopped else ChunkState.WAITING
+    if batch["told"] or await work.run(UNDER_WAY, *place, least):
+        return
     key = (Batch.branch_id == branch_id) & (Batch.batch_id == batch_id)
     found = await work.session.execute(select(Batch).where(key).with_for_update())
     await conclude(work, found.scalar_one())

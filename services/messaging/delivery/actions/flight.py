@@ -25,7 +25,11 @@ HIGH = 8
 BODY = struct.Struct("<BxxId64s")
 """Length of the centre's identifier, its code, the moment, the identifier; the state stands before it."""
 
-SLOT = 1 + BODY.size
+WHOLE = struct.Struct("<BBxxId64s")
+"""A slot: its state, then its body."""
+
+SLOT = WHOLE.size
+STATES = tuple(Slot)
 ORDINAL = struct.Struct("<I")
 LONGEST_ID = 64
 SEATS = 256
@@ -112,15 +116,14 @@ class Flight:
 
 
 def _answers(found: bytes | mmap.mmap, count: int, high: int) -> Iterator[Answer]:
-    for place in range(count):
-        at = HEAD.size + place * SLOT
-        state = Slot(found[at])
-        if state is Slot.UNTOUCHED and place < high:
+    ends = HEAD.size + count * SLOT
+    ordinals = ORDINAL.iter_unpack(found[ends : ends + count * ORDINAL.size])
+    slots = WHOLE.iter_unpack(found[HEAD.size : ends])
+    for place, ((ordinal,), slot) in enumerate(zip(ordinals, slots, strict=True)):
+        number, length, code, moment, identifier = slot
+        state = STATES[number]
+        if not number and place < high:
             state = Slot.SENT
-        length, code, moment, identifier = BODY.unpack_from(found, at + 1)
-        [ordinal] = ORDINAL.unpack_from(
-            found, HEAD.size + count * SLOT + place * ORDINAL.size
-        )
         yield Answer(ordinal, state, code, identifier[:length].decode(), moment)
 
 

@@ -6,6 +6,7 @@ is settled from the flight record by the next one.
 """
 
 import asyncio
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -15,15 +16,16 @@ from services.chassis.clock import HOME_ZONE, Clock
 from services.chassis.db import UnitOfWork
 from services.chassis.feed import cause_of
 from services.chassis.vault import Vault
-from services.messaging.batch.actions.plan import opened
+from services.messaging.batch.actions.plan import opener
 from services.messaging.delivery import rules
 from services.messaging.delivery.actions import lease
-from services.messaging.delivery.actions.flight import Flight, Seat
+from services.messaging.delivery.actions.flight import Flight, Key, Seat
 from services.messaging.delivery.actions.lease import Claim
 from services.messaging.delivery.actions.link import Link
 from services.messaging.delivery.actions.news import News
 from services.messaging.delivery.actions.run import Run
 from services.messaging.delivery.actions.settle import Settlement, settle
+from services.messaging.delivery.rules import Tenure
 from services.messaging.gateways import GatewayEnded, Outgoing
 from services.messaging.gateways.encoding import count
 
@@ -31,6 +33,9 @@ log = structlog.get_logger()
 
 BURST = 100
 """Most messages that are opened and written in one go, so that answers are read in between."""
+
+LOOK_SECONDS = 1.0
+"""How long it is relied on which branches have something to send; when none of them has, it is looked up at once."""
 
 PAUSE = 0.2
 HOLD = 0.02
@@ -52,6 +57,7 @@ class Desk:
         clock: Clock,
         news: News | None = None,
         zones: dict[int, str] | None = None,
+        tenure: Tenure | None = None,
     ) -> None:
         """Work as *caller*, by *news* of refusals; *zones* are the branches' where they are not the home zone."""
         self.uow = uow
@@ -61,7 +67,9 @@ class Desk:
         self.news = news or News()
         self.boot = ""
         self.seat: Seat | None = None
+        self.tenure = tenure or Tenure()
         self.runs: set[Run] = set()
+        self.keys: set[Key] = set()
         self._zones = zones or {}
 
     def learn_zones(self, tree: Tree) -> None:
@@ -81,8 +89,11 @@ class Lane:
         self._desk = desk
         self._link = link
         self._held: Claim | None = None
+        self._held_at = 0.0
         self._run: Run | None = None
         self._turn = 0
+        self._branches: list[int] = []
+        self._looked_at = 0.0
 
     async def step(self) -> int:
         """Hand over one chunk; return 0 when there was none."""
@@ -99,11 +110,16 @@ class Lane:
         """Take a chunk of the next branch that has one, each branch in turn."""
         desk, gateway = self._desk, self._link.name
         assert desk.seat is not None
-        branches = await lease.branches(desk.uow, desk.caller, gateway)
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._looked_at >= LOOK_SECONDS or not self._branches:
+            self._looked_at = loop.time()
+            self._branches = await lease.branches(desk.uow, desk.caller, gateway)
+        branches = self._branches
         start = self._turn % len(branches) if branches else 0
         self._turn += 1
         for branch_id in [*branches[start:], *branches[:start]]:
-            self._held = await lease.claim(
+            self._held_at = loop.time()
+            claimed = await lease.claim(
                 desk.uow,
                 desk.caller,
                 branch_id=branch_id,
@@ -112,8 +128,12 @@ class Lane:
                 boot=desk.boot,
                 zone=desk.zone(branch_id),
             )
-            if self._held:
+            # one that comes again was given back by another lane whose commit was not confirmed: that one ends it
+            if claimed and claimed.key not in desk.keys:
+                self._held = claimed
+                desk.keys.add(claimed.key)
                 return True
+        self._branches = []
         return False
 
     async def _hand_over(self) -> None:
@@ -124,22 +144,38 @@ class Lane:
         claim = await lease.load(desk.uow, desk.caller, self._held)
         ordinals = [row.ordinal for row in claim.rows]
         flight = Flight(desk.seat.path(claim.key), ordinals)
-        run = Run(claim, flight, sight)
+        run = Run(claim, flight, self._held_at, sight)
         self._run = run
         desk.runs.add(run)
         run.leave_out({row.number: row.reason for row in claim.rows})
+        # one lane writes at a time: two that wait for the same room wake each other in vain
+        async with self._link.pen:
+            await self._write_all(run)
+        await self._answers(run, None)
+
+    async def _write_all(self, run: Run) -> None:
+        """Hand over everything of *run*, as window and pace allow."""
+        letters = self._letters(run.claim)
         while run.left and not run.stopped:
+            if self._silent(run):
+                await asyncio.sleep(PAUSE)
+                continue
             if not await self._informed(run):
                 continue
             granted = self._link.grant(min(BURST, run.open))
             if granted:
-                self._write(run, granted)
+                places = run.take(granted)
+                self._link.hand_over(run, places, letters(places))
                 await asyncio.sleep(0)
             elif run.open:
                 await self._wait(run)
             else:
                 run.take(0)
-        await self._answers(run, None)
+
+    def _silent(self, run: Run) -> bool:
+        """Say whether the lease was renewed too long ago to write anything: another may be about to take it over."""
+        passed = asyncio.get_running_loop().time() - run.held_at
+        return passed >= self._desk.tenure.silent
 
     async def _informed(self, run: Run) -> bool:
         """Say whether *run* may write by what it knows of refusals; read them anew when it is time to."""
@@ -166,26 +202,34 @@ class Lane:
         run.leave_out(found)
         run.sight = sight
 
-    def _write(self, run: Run, granted: int) -> None:
-        places = run.take(granted)
-        messages = [self._outgoing(run.claim, place) for place in places]
-        self._link.hand_over(run, places, messages)
+    def _letters(self, claim: Claim) -> Callable[[Sequence[int]], list[Outgoing]]:
+        """Return what makes the messages at some places of *claim*; what all have in common is worked out once."""
+        rows, batch_id = claim.rows, claim.key.batch_id
+        terms, clock = self._link.terms, self._desk.clock
+        open_one = opener(self._desk.vault, batch_id)
+        source = rules.source_of(terms.access, batch_id)
+        reference = rules.references(batch_id)
+        validity = timedelta(seconds=terms.validity)
+        abroad = terms.encoding == "auto"
 
-    def _outgoing(self, claim: Claim, place: int) -> Outgoing:
-        row, batch_id = claim.rows[place], claim.key.batch_id
-        mobile, text = opened(self._desk.vault, batch_id, row.ordinal, row.message)
-        terms = self._link.terms
-        air = count(text) if terms.encoding == "auto" else None
-        return Outgoing(
-            token=0,
-            dest=rules.COUNTRY + mobile,
-            source=rules.source_of(terms.access, batch_id),
-            text=text,
-            encoding=air.encoding if air else "ucs2",
-            client_ref=rules.reference_of(batch_id, row.ordinal),
-            segments=air.segments if air else row.segments,
-            valid_until=self._desk.clock() + timedelta(seconds=terms.validity),
-        )
+        def letters(places: Sequence[int]) -> list[Outgoing]:
+            until, made = clock() + validity, []
+            for place in places:
+                ordinal, _, _, sealed, segments, _ = rows[place]
+                mobile, text = open_one(ordinal, sealed)
+                dest, own = rules.COUNTRY + mobile, reference(ordinal)
+                air = count(text) if abroad else None
+                encoding = air.encoding if air else "ucs2"
+                parts = air.segments if air else segments
+                made.append(
+                    Outgoing(
+                        *(0, dest, source, text, encoding, own, parts),
+                        valid_until=until,
+                    )
+                )
+            return made
+
+        return letters
 
     async def _wait(self, run: Run) -> None:
         """Wait until more may be handed over; a link that is not open gives the chunk back."""
@@ -195,7 +239,8 @@ class Lane:
             await asyncio.sleep(min(wait, PAUSE))
         else:
             try:
-                await asyncio.wait_for(self._link.gateway.wait_room(), PAUSE)
+                async with asyncio.timeout(PAUSE):
+                    await self._link.gateway.wait_room()
             except TimeoutError:
                 return
             except GatewayEnded:
@@ -226,9 +271,11 @@ class Lane:
             answers=run.flight.answers() if run else (),
             worker=desk.seat.worker,
             certain_after=timedelta(seconds=terms.validity + terms.certain_after),
+            numbers={row.ordinal: row.number for row in run.claim.rows} if run else {},
         )
         await settle(desk.uow, desk.caller, found)
         if run is not None:
             run.flight.drop()
             desk.runs.discard(run)
+        desk.keys.discard(self._held.key)
         self._held = self._run = None

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from uuid import UUID
 
 from services.chassis.caller import Caller
@@ -20,7 +19,7 @@ BEGUN = """
 # The first is chosen once, apart: a subquery may be run again for every row, and would find another one each time.
 CLAIMED = """
     WITH first AS MATERIALIZED (
-        SELECT c.batch_id, c.chunk
+        SELECT c.batch_id, c.chunk, b.purpose
         FROM chunks AS c JOIN batches AS b ON b.branch_id = c.branch_id AND b.batch_id = c.batch_id
         WHERE c.branch_id = $1 AND c.state = 0 AND b.state = 4 AND b.gateway = $2 AND (b.purpose = 1 OR $6)
         ORDER BY c.batch_id, c.chunk LIMIT 1
@@ -28,14 +27,11 @@ CLAIMED = """
     UPDATE chunks AS taken SET state = 1, worker = $3, boot = $4, lease_time = $5
     FROM first
     WHERE taken.branch_id = $1 AND taken.batch_id = first.batch_id AND taken.chunk = first.chunk
-    RETURNING taken.batch_id, taken.chunk, taken.low, taken.high"""
+    RETURNING taken.batch_id, taken.chunk, taken.low, taken.high, first.purpose"""
 BEATEN = """
     UPDATE chunks SET lease_time = $4
     WHERE branch_id = $1 AND worker = $2 AND state = 1 AND batch_id = ANY ($3::uuid[])
     RETURNING batch_id, chunk"""
-
-LOST_AFTER = timedelta(minutes=15)
-"""A lease that nobody has renewed for so long belongs to a machine that will not come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +47,13 @@ class Claim:
 
 
 async def branches(uow: UnitOfWork, caller: Caller, gateway: str) -> list[int]:
-    """Return the branches that have something for *gateway*."""
+    """Return the branches that have something for *gateway*; what was scheduled and is due is being sent then."""
     async with uow.read(caller) as work:
-        return [row.branch_id for row in await work.run(queries.MOVING, gateway)]
+        rows = await work.run(queries.MOVING, gateway, work.now)
+    for branch_id in (row.branch_id for row in rows if row.due):
+        async with uow(caller.in_branch(branch_id)) as work:
+            await work.run(BEGUN, branch_id, gateway, work.now)
+    return [row.branch_id for row in rows]
 
 
 async def claim(
@@ -69,16 +69,14 @@ async def claim(
     """Take the next chunk of a branch, at night by *zone* only of service notices; None when there is none."""
     async with uow(caller.in_branch(branch_id)) as work:
         any_purpose = await day_time(work, branch_id, zone)
-        await work.run(BEGUN, branch_id, gateway, work.now)
         found = await work.run(
             CLAIMED, branch_id, gateway, seat.worker, boot, work.now, any_purpose
         )
         if not found:
             return None
         [row] = found
-        purpose = (await queries.batch(work, branch_id, row.batch_id)).purpose
     key = Key(branch_id, row.batch_id, row.chunk)
-    return Claim(key, gateway, purpose, row.low, row.high)
+    return Claim(key, gateway, row.purpose, row.low, row.high)
 
 
 async def day_time(work: Work, branch_id: int, zone: str) -> bool:
@@ -99,12 +97,12 @@ async def load(uow: UnitOfWork, caller: Caller, claimed: Claim) -> Claim:
             claimed.low,
             claimed.high,
         )
-        waiting = {row.number: row.mobile_index for row in rows}
+        waiting = {row["number"]: row["mobile_index"] for row in rows}
         found = await queries.over_cap(
             work, key.branch_id, list(waiting), claimed.purpose
         )
         found |= await _refusals(work, claimed, waiting)
-    ready = [Ready(**dict(row), reason=found.get(row.number, 0)) for row in rows]
+    ready = [Ready(*row, found.get(row["number"], 0)) for row in rows]  # type: ignore[call-arg]
     return replace(claimed, rows=ready)
 
 
@@ -165,8 +163,3 @@ async def beat(
         frozenset((row.batch_id, row.chunk) for row in held),
         refused,
     )
-
-
-def lost_before(now: datetime) -> datetime:
-    """Return the moment before which a lease must have been renewed last to count as lost."""
-    return now - LOST_AFTER

@@ -84,6 +84,8 @@ class Link:
         self._clock = clock
         self._tokens = numbers(1)
         self._unanswered: dict[int, tuple[Asker, int]] = {}
+        self.pen = asyncio.Lock()
+        self._moment = (0.0, 0.0)
         self._held_until = 0.0
         self._pace = Pace(terms.rate or UNKNOWN, self._time())
 
@@ -99,6 +101,11 @@ class Link:
     def bound_for(self) -> float:
         """Return for how many seconds the link has held without a break."""
         return 0.0 if self.bound_at is None else self._time() - self.bound_at
+
+    def share(self, workers: int) -> None:
+        """Keep to this worker's part of the agreed rate, which all *workers* that live have together."""
+        if self.terms.rate:
+            self._pace.limit(self.terms.rate / max(1, workers))
 
     def wait(self) -> float:
         """Return how many seconds the centre wants us to wait before the next message."""
@@ -120,7 +127,7 @@ class Link:
         for place, message in zip(places, messages, strict=True):
             token = next(self._tokens)
             self._unanswered[token] = (asker, place)
-            batch.append(message._replace(token=token))
+            batch.append(Outgoing(token, *message[1:]))
         segments = sum(message.segments for message in batch)
         self.gauge.handed_over(segments)
         self._pace.overdraw(segments - len(batch))
@@ -154,7 +161,15 @@ class Link:
         found = self._unanswered.pop(result.token, None)
         if found is not None:
             asker, place = found
-            asker.answered(place, result, self._clock().timestamp())
+            asker.answered(place, result, self._now())
+
+    def _now(self) -> float:
+        """Return the time in seconds since 1970; the same for all answers that are read together."""
+        turn, moment = self._moment
+        if turn != (now := self._time()):
+            moment = self._clock().timestamp()
+            self._moment = now, moment
+        return moment
 
     def receipt(self, receipt: Receipt) -> None:
         """Keep a receipt until it is stored."""

@@ -18,12 +18,14 @@ class Run:
     """
     A chunk while it is handed over.
 
-    ``stopped`` ends it early: what was not handed over waits for the next worker. ``sight`` is what the last
-    look for refusals can have shown.
+    ``excluded`` are places left out that were not come to yet. ``stopped`` ends it early: what was not handed over
+    waits for the next worker. ``held_at`` is when the lease was renewed last, by the loop's time: the moment before
+    the store was asked, so that it is never too late. ``sight`` is what the last look for refusals can have shown.
     """
 
     claim: Claim
     flight: Flight
+    held_at: float
     sight: Sight
     stopped: bool = False
     unanswered: int = 0
@@ -46,7 +48,8 @@ class Run:
     @property
     def open(self) -> int:
         """Return how many places are left that are not left out."""
-        return sum(place not in self.excluded for place in self._places())
+        left = len(self.again) + len(self.claim.rows) - self.next
+        return left - len(self.excluded)
 
     def _places(self) -> list[int]:
         return [*self.again, *range(self.next, len(self.claim.rows))]
@@ -72,30 +75,36 @@ class Run:
         found: list[int] = []
         while self.again and (len(found) < room or self.again[0] in self.excluded):
             place = self.again.popleft()
-            if place not in self.excluded:
+            if not self._passed(place):
                 self.flight.sent_again(place)
                 found.append(place)
-        while self.next < len(self.claim.rows) and (
-            len(found) < room or self.next in self.excluded
-        ):
-            if self.next not in self.excluded:
+        total = len(self.claim.rows)
+        if not self.excluded:
+            last = min(total, self.next + room - len(found))
+            found.extend(range(self.next, last))
+            self.next = last
+        while self.next < total and (len(found) < room or self.next in self.excluded):
+            if not self._passed(self.next):
                 found.append(self.next)
             self.next += 1
         self.flight.sent_to(self.next)
         self.unanswered += len(found)
         return found
 
+    def _passed(self, place: int) -> bool:
+        """Say whether a place is left out, and pass it over if so."""
+        passed = place in self.excluded
+        self.excluded.discard(place)
+        return passed
+
     def answered(self, place: int, result: SubmitResult, moment: float) -> None:
         """Enter a centre's answer; what it did not take is handed over again."""
-        passing = result.verdict == "temporary"
-        self.tries[place] = self.tries.get(place, 0) + passing
-        state = rules.taken(result.verdict, self.tries[place])
+        _, verdict, number, code, _ = result
+        if verdict == "temporary":
+            self.tries[place] = self.tries.get(place, 0) + 1
+        state = rules.taken(verdict, self.tries.get(place, 0))
         self.flight.answer(
-            place,
-            state,
-            code=result.code,
-            gateway_message=result.gateway_id or "",
-            moment=moment,
+            place, state, code=code, gateway_message=number or "", moment=moment
         )
         if state is Slot.NOT_TAKEN:
             self.again.append(place)

@@ -4,8 +4,9 @@ Settle what is known of messages: outcomes, unknowns, counts, what is published,
 One transaction each. What was settled before is passed over, so that the same answers may be brought again.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,18 +17,19 @@ from services.messaging.batch.actions.change import conclude_one
 from services.messaging.batch.rules import RecipientState
 from services.messaging.delivery import events, queries, rules
 from services.messaging.delivery.actions.flight import Key
-from services.messaging.delivery.rules import Answer, DoubtCause, Slot
+from services.messaging.delivery.rules import Answer, DoubtCause
 
 LOCKED = """
-    SELECT state, worker FROM chunks WHERE branch_id = $1 AND batch_id = $2 AND chunk = $3 FOR UPDATE"""
+    SELECT b.*, c.unknown_count
+    FROM chunks AS c JOIN batches AS b ON b.branch_id = c.branch_id AND b.batch_id = c.batch_id
+    WHERE c.branch_id = $1 AND c.batch_id = $2 AND c.chunk = $3 FOR UPDATE OF c"""
 SETTLED = """
     INSERT INTO outcomes (branch_id, batch_id, ordinal, state, exclusion_reason, gateway_message, failure_code,
                           settle_time)
-    SELECT $1, $2, line.ordinal, line.state, line.reason, line.message, line.code, line.moment
-    FROM unnest($3::integer[], $4::smallint[], $5::smallint[], $6::text[], $7::text[], $8::timestamptz[])
-        AS line (ordinal, state, reason, message, code, moment)
+    SELECT $1, $2, line.ordinal, $3, $4, line.message, $5, line.moment
+    FROM unnest($6::integer[], $7::text[], $8::timestamptz[]) AS line (ordinal, message, moment)
     ON CONFLICT (branch_id, batch_id, ordinal) DO NOTHING
-    RETURNING ordinal, state, settle_time"""
+    RETURNING ordinal"""
 ANSWERED = """
     UPDATE unknowns SET end_time = $4
     WHERE branch_id = $1 AND batch_id = $2 AND ordinal = ANY ($3::integer[]) AND end_time IS NULL RETURNING ordinal"""
@@ -44,13 +46,18 @@ UNKNOWN = """
                       AND o.ordinal = line.ordinal)
     ON CONFLICT DO NOTHING RETURNING ordinal"""
 COUNTED = """
-    UPDATE chunks SET excluded_count = excluded_count + $4, sent_count = sent_count + $5,
-        failed_count = failed_count + $6, unknown_count = unknown_count + $7
-    WHERE branch_id = $1 AND batch_id = $2 AND chunk = $3"""
-GIVEN_BACK = """
-    UPDATE chunks SET worker = '', boot = '', lease_time = NULL,
-        state = CASE WHEN size > excluded_count + sent_count + failed_count + unknown_count THEN 0 ELSE 2 END
-    WHERE branch_id = $1 AND batch_id = $2 AND chunk = $3 AND state = 1 AND worker = $4"""
+    UPDATE chunks AS c SET excluded_count = c.excluded_count + $4, sent_count = c.sent_count + $5,
+        failed_count = c.failed_count + $6, unknown_count = c.unknown_count + $7,
+        state = CASE WHEN own.gives_back THEN own.rest ELSE c.state END,
+        worker = CASE WHEN own.gives_back THEN '' ELSE c.worker END,
+        boot = CASE WHEN own.gives_back THEN '' ELSE c.boot END,
+        lease_time = CASE WHEN own.gives_back THEN NULL ELSE c.lease_time END
+    FROM (SELECT state = 1 AND worker = $8 AND worker <> '' AS gives_back,
+                 CASE WHEN size > excluded_count + sent_count + failed_count + unknown_count
+                                  + $4::integer + $5::integer + $6::integer + $7::integer
+                      THEN 0 ELSE 2 END AS rest
+          FROM chunks WHERE branch_id = $1 AND batch_id = $2 AND chunk = $3) AS own
+    WHERE c.branch_id = $1 AND c.batch_id = $2 AND c.chunk = $3"""
 ENDED = """
     UPDATE unknowns SET end_time = $4
     WHERE branch_id = $1 AND batch_id = $2 AND ordinal = ANY ($3::integer[]) AND end_time IS NULL RETURNING ordinal"""
@@ -66,6 +73,7 @@ class Settlement:
 
     ``worker`` is set where its lease of the chunk ends with this. ``excluded`` holds ordinals with reasons.
     ``certain_after`` is how long after now a receipt of an unknown message may still come, ``cause`` why it is unknown.
+    ``numbers`` are the customers' by ordinal, where they are at hand.
     """
 
     key: Key
@@ -73,6 +81,11 @@ class Settlement:
     worker: str = ""
     certain_after: timedelta = timedelta()
     cause: DoubtCause = DoubtCause.NO_ANSWER
+    numbers: Mapping[int, str] = field(default_factory=dict)
+
+
+Line = tuple[int, int, datetime]
+"""Ordinal, the recipient's state, and when it came to that."""
 
 
 async def settle(uow: UnitOfWork, caller: Caller, found: Settlement) -> None:
@@ -85,21 +98,11 @@ async def settle_within(work: Work, found: Settlement) -> None:
     """Write what *found* says in the transaction of *work*."""
     key = found.key
     place = key.branch_id, key.batch_id
-    await work.run(LOCKED, *place, key.chunk)
-    batch = await queries.batch(work, *place)
+    [batch] = await work.run(LOCKED, *place, key.chunk)
     lines = await _outcomes(work, key, found.answers)
-    known = [line.ordinal for line in lines]
-    answered = await work.run(ANSWERED, *place, known, work.now)
-    unsure = [
-        answer.ordinal
-        for answer in found.answers
-        if rules.stays_unknown(answer, batch.unknown_policy)
-    ]
-    fence = work.now + found.certain_after
-    unknown = await work.run(UNKNOWN, *place, unsure, work.now, fence, found.cause)
-    count = dict.fromkeys(RecipientState, 0)
-    for line in lines:
-        count[line.state] += 1
+    answered = await _end_unknown(work, batch, key, lines)
+    unknown = await _unknown(work, batch, found)
+    count = Counter(state for _, state, _ in lines)
     await work.run(
         COUNTED,
         *place,
@@ -107,51 +110,81 @@ async def settle_within(work: Work, found: Settlement) -> None:
         count[RecipientState.EXCLUDED],
         count[RecipientState.SENT],
         count[RecipientState.FAILED],
-        len(unknown) - len(answered),
+        len(unknown) - answered,
+        found.worker,
     )
-    if found.worker:
-        await work.run(GIVEN_BACK, *place, key.chunk, found.worker)
-    unsettled = [
-        (row.ordinal, RecipientState.UNKNOWN.value, work.now) for row in unknown
-    ]
-    settled = [(line.ordinal, line.state, line.settle_time) for line in lines]
-    await _tell(work, batch, [*settled, *unsettled])
+    await _tell(work, batch, [*lines, *unknown], found.numbers)
     await conclude_one(work, *place)
 
 
-async def _outcomes(work: Work, key: Key, answers: Sequence[Answer]) -> list[Any]:
-    """Write the outcomes of settled slots, and return those that were not there before."""
-    found = [answer for answer in answers if answer.state in rules.OUTCOMES]
-    excluded = [answer.state is Slot.EXCLUDED for answer in found]
-    return await work.run(
-        SETTLED,
-        key.branch_id,
-        key.batch_id,
-        [answer.ordinal for answer in found],
-        [rules.OUTCOMES[answer.state] for answer in found],
-        [
-            answer.code if left_out else 0
-            for answer, left_out in zip(found, excluded, strict=True)
-        ],
-        [answer.gateway_message for answer in found],
-        [str(answer.code) if answer.state is Slot.FAILED else "" for answer in found],
-        [_moment(answer, work.now) for answer in found],
-    )
+async def _outcomes(work: Work, key: Key, answers: Sequence[Answer]) -> list[Line]:
+    """Write the outcomes of settled slots, those alike together; return those that were not there before."""
+    alike: dict[tuple[int, int, str], list[Answer]] = defaultdict(list)
+    for answer in answers:
+        if answer.state in rules.OUTCOMES:
+            alike[rules.outcome_of(answer)].append(answer)
+    lines: list[Line] = []
+    for (state, reason, code), found in alike.items():
+        ordinals = [answer.ordinal for answer in found]
+        moments = _moments(found, work.now)
+        rows = await work.run(
+            SETTLED,
+            key.branch_id,
+            key.batch_id,
+            *(state, reason, code),
+            ordinals,
+            [answer.gateway_message for answer in found],
+            moments,
+        )
+        fresh = {row["ordinal"] for row in rows}
+        pairs = zip(ordinals, moments, strict=True)
+        lines += [(one, state, moment) for one, moment in pairs if one in fresh]
+    return lines
 
 
-def _moment(answer: Answer, now: datetime) -> datetime:
-    return datetime.fromtimestamp(answer.moment, UTC) if answer.moment else now
+def _moments(answers: Sequence[Answer], now: datetime) -> list[datetime]:
+    """Return when each was answered, *now* where that is not known; many were at the same moment."""
+    known = {moment: datetime.fromtimestamp(moment, UTC) for *_, moment in answers}
+    known[0.0] = now
+    return [known[answer.moment] for answer in answers]
+
+
+async def _end_unknown(work: Work, batch: Any, key: Key, lines: Sequence[Line]) -> int:
+    """End what was unknown and has an outcome now; return how many that were."""
+    if not (lines and batch["unknown_count"]):
+        return 0
+    known = [ordinal for ordinal, _, _ in lines]
+    place = key.branch_id, key.batch_id
+    return len(await work.run(ANSWERED, *place, known, work.now))
+
+
+async def _unknown(work: Work, batch: Any, found: Settlement) -> list[Line]:
+    """Write which messages nobody knows about, and return those that were not known as such before."""
+    unsure = [
+        answer.ordinal
+        for answer in found.answers
+        if rules.stays_unknown(answer, batch["unknown_policy"])
+    ]
+    if not unsure:
+        return []
+    place = found.key.branch_id, found.key.batch_id
+    fence = work.now + found.certain_after
+    rows = await work.run(UNKNOWN, *place, unsure, work.now, fence, found.cause)
+    return [(row["ordinal"], RecipientState.UNKNOWN, work.now) for row in rows]
 
 
 async def _tell(
-    work: Work, batch: Any, lines: Sequence[tuple[int, int, datetime]]
+    work: Work, batch: Any, lines: Sequence[Line], numbers: Mapping[int, str]
 ) -> None:
     """Publish what was settled, and let engagement enter who was reached."""
     if not lines:
         return
-    ordinals = [ordinal for ordinal, _, _ in lines]
-    rows = await work.run(queries.NUMBERS, batch.branch_id, batch.batch_id, ordinals)
-    numbers = {row.ordinal: row.number for row in rows}
+    if not all(ordinal in numbers for ordinal, _, _ in lines):
+        ordinals = [ordinal for ordinal, _, _ in lines]
+        rows = await work.run(
+            queries.NUMBERS, batch.branch_id, batch.batch_id, ordinals
+        )
+        numbers = {row["ordinal"]: row["number"] for row in rows}
     told = [(numbers[ordinal], state, moment) for ordinal, state, moment in lines]
     fact = events.message_settled(batch, told)
     work.publish(fact, branch_id=batch.branch_id)

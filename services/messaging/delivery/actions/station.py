@@ -7,7 +7,7 @@ died beside it, left behind.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -25,6 +25,13 @@ from services.messaging.delivery.actions import flight, lease, receipts
 from services.messaging.delivery.actions.flight import Key, Seat
 from services.messaging.delivery.actions.lane import Desk, Lane
 from services.messaging.delivery.actions.link import Link
+from services.messaging.delivery.actions.presence import (
+    LOCKS,
+    Presence,
+    Vigil,
+    is_lost,
+    lock_of,
+)
 from services.messaging.delivery.actions.run import Run
 from services.messaging.delivery.actions.settle import Settlement, settle
 from services.messaging.delivery.rules import OUTCOMES, Answer, DoubtCause, Slot
@@ -34,15 +41,18 @@ from services.messaging.template.rules import Purpose
 
 log = structlog.get_logger()
 
-LANES = 2
-"""Chunks of one link in hand at a time: while one is claimed or settled, the other fills the window."""
+LANES = 4
+"""Chunks of one link in hand at a time: while some are claimed or settled, another fills the window."""
 
 BEAT_SECONDS = 0.5
 GATHER_SECONDS = 0.05
 """How long receipts are gathered before they are stored together."""
 
-ADOPT_EVERY = 40
+ADOPT_EVERY = 4
 """Beats between two looks for seats that nobody holds any more."""
+
+WATCH_EVERY = 2
+"""Beats between two looks at the leases of other workers."""
 
 UNSURE = timedelta(hours=3)
 """How long a receipt of a gateway that is no longer configured may still come."""
@@ -67,13 +77,16 @@ class Station:
         *,
         tree: Callable[[], Tree] = Tree,
         patience: Patience | None = None,
+        presence: Presence | None = None,
     ) -> None:
-        """Work at *desk* through *links*, with flight records below *folder*."""
+        """Work at *desk* through *links*, with flight records below *folder*; others see *presence* while it lives."""
         self.desk = desk
         self.links = links
         self._folder = folder
         self._tree = tree
         self._patience = patience or Patience()
+        self._presence = presence
+        self._vigil = Vigil()
         self._beats = 0
 
     async def open(self) -> None:
@@ -85,20 +98,38 @@ class Station:
         await self.adopt()
 
     async def adopt(self) -> None:
-        """Settle what processes that died left in their seats, and leases of machines that will not come back."""
+        """Settle what processes of this machine that died left in their seats, by their flight records."""
         for seat in flight.free_seats(self._folder):
             try:
                 await self.recover(seat)
             finally:
                 seat.release()
-        before = lease.lost_before(self.desk.clock())
-        async with self.desk.uow.read(self.desk.caller) as work:
-            rows = await work.run(queries.LOST, before)
+
+    async def watch(self) -> None:
+        """
+        Share the rate with the workers that live, and take over the leases of those that do not.
+
+        Their flight records are away, with their machine: all that is open of such a chunk counts as unknown. It may
+        have been handed over, and nobody guesses.
+        """
+        desk = self.desk
+        assert desk.seat is not None
+        async with desk.uow.read(desk.caller) as work:
+            rows = await work.run(queries.OTHERS, desk.seat.worker)
+            living = [row.lock for row in await work.run(queries.LIVING, LOCKS)]
+        for link in self.links.values():
+            link.share(len(living))
+        leases: dict[Hashable, Any] = {
+            (_key(row), row.worker): row.lease_time for row in rows
+        }
+        stood = self._vigil.look(leases, asyncio.get_running_loop().time())
         for row in rows:
-            log.warning("lease.lost", branch=row.branch_id, chunk=row.chunk)
-            answers = await self._everything(row)
-            cause = DoubtCause.RECORD_LOST
-            await self._settle(_key(row), answers, row.worker, row.gateway, cause)
+            seconds = stood[_key(row), row.worker]
+            if is_lost(desk.tenure, seconds, lives=lock_of(row.worker) in living):
+                log.warning("lease.lost", branch=row.branch_id, chunk=row.chunk)
+                answers = await self._everything(row)
+                cause = DoubtCause.RECORD_LOST
+                await self._settle(_key(row), answers, row.worker, row.gateway, cause)
 
     async def recover(self, seat: Seat) -> None:
         """
@@ -162,7 +193,9 @@ class Station:
     # rounds
 
     async def beat(self) -> int:
-        """Renew leases, stop what must stop, leave out who refused, report about links."""
+        """Show that we live, renew leases, stop what must stop, leave out who refused, report about links."""
+        if self._presence and self.desk.seat:
+            await self._presence.hold(self.desk.seat.worker)
         self.desk.learn_zones(self._tree())
         assert self.desk.seat is not None
         for link in self.links.values():
@@ -182,11 +215,14 @@ class Station:
         self._beats += 1
         if self._beats % ADOPT_EVERY == 0:
             await self.adopt()
+        if self._beats % WATCH_EVERY == 0:
+            await self.watch()
         return 0
 
     async def _beat(self, branch_id: int, runs: list[Run]) -> None:
         desk = self.desk
         assert desk.seat is not None
+        asked = asyncio.get_running_loop().time()
         waiting: dict[UUID, tuple[int, list[str]]] = {}
         for run in runs:
             claim = run.claim
@@ -209,6 +245,8 @@ class Station:
                 or (night and run.claim.purpose != Purpose.SERVICE)
             ):
                 run.stopped = True
+            else:
+                run.held_at = asked
 
     async def take_receipts(self, link: Link) -> int:
         """Store what was heard, then acknowledge it; a store that is away leaves it with the centre."""
@@ -281,6 +319,7 @@ class Station:
                 await self.beat()
             except Exception as error:  # noqa: BLE001 - a sender outlives whatever a round meets
                 log.warning("sender.failing", cause=cause_of(error))
+                self._vigil.forget()
             await asyncio.sleep(BEAT_SECONDS)
 
 
