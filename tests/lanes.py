@@ -14,7 +14,7 @@ from services.messaging.delivery.queries import Ready
 from services.messaging.gateways import Outgoing
 from services.messaging.gateways.smpp import SmppGateway
 
-SETTLING = 0.05
+SETTLING = 0.03
 """Seconds that a lane is busy with the store between two chunks."""
 
 NOON = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)

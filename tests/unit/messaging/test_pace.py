@@ -55,46 +55,45 @@ def test_a_steady_sender_gets_the_whole_ceiling(ceiling):
     assert taken == pytest.approx(10 * ceiling, rel=0.03, abs=1)
 
 
-def test_a_refusal_takes_a_tenth_and_holds_for_a_moment():
-    """Refusals of what was on the wire already are one refusal; a quarter second later they are a second one."""
+def test_a_refusal_holds_for_a_moment_and_takes_a_little_off_an_agreed_limit():
+    """Refusals of what was on the wire already are one refusal."""
     pace = Pace(1000, 0)
     for now in (1.0, 1.1, 1.2):
         pace.throttled(now)
-    once, held = pace.rate, pace.take(100, 1.2)
-    pace.throttled(1.25)
+    held = pace.take(100, 1.2)
 
-    assert once == pytest.approx(985 * 0.9)
+    assert pace.rate == pytest.approx(1000 * (1 - 0.03 * 0.9**3))
     assert held == 0
-    assert pace.rate == pytest.approx(985 * (1 - 0.1 * (1 - 0.125) ** 3) * 0.9)
 
 
 def test_the_agreed_rate_is_back_within_two_seconds():
-    """What is lost by one refusal is a twentieth of a second's worth: the curve is steep first, and flat at its end."""
+    """The curve is steep first, and flat at its end."""
     pace = Pace(1000, 0)
     pace.throttled(0)
-    rates = []
+    rates = [pace.rate]
     for now in (0.5, 1, 2, 60):
         pace.take(0, now)
         rates.append(pace.rate)
 
-    assert rates == pytest.approx([985 * (1 - 0.1 * 0.75**3), 972.6875, 985, 985])
+    assert rates == pytest.approx(
+        [970, 1000 - 30 * 0.75**3, 1000 - 30 * 0.5**3, 1000, 1000]
+    )
 
 
 def test_what_the_centre_took_in_a_second_is_taken_for_its_limit():
-    """A third refused within a second takes a third off at once, and eight seconds later it is there again."""
-    pace, taken, refused = Pace(1000, 0), 0, 0
+    """Refusals that go on bring the rate a tenth below it at once, and eight seconds later it is there again."""
+    pace, taken = Pace(1000, 0), 0
     for number in range(1, 201):
-        now = number * 0.005
-        taken += pace.take(10**9, now)
-    for _ in range(taken // 3):
-        refused += 1
-        pace._refused.append(1.0)
-    pace.throttled(1.0)
+        taken += pace.take(10**9, number * 0.005)
+    for number in range(200):
+        pace.throttled(1.0 + number / 2000)
+    pace.throttled(1.251)
+    lately = sum(count for at, count in pace._sent)
     cut = pace.rate
-    pace.take(0, 9)
+    pace.take(0, 9.251)
 
-    assert cut == pytest.approx(0.9 * (taken - refused - 1))
-    assert pace.rate == pytest.approx(taken - refused - 1)
+    assert cut == pytest.approx(0.9 * (lately - 201))
+    assert pace.rate == pytest.approx(lately - 201)
 
 
 def test_endless_refusals_leave_one_segment_a_second():
@@ -140,7 +139,7 @@ def test_long_messages_overdraw_and_are_waited_for():
     pace.overdraw(4)
 
     assert pace.take(1, 0.4) == 0
-    assert pace.delay(0.4) == pytest.approx(5 / 9.85 - 0.4)
+    assert pace.delay(0.4) == pytest.approx(0.1)
     assert pace.take(1, 0.51) == 1
 
 
