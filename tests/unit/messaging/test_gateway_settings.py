@@ -2,11 +2,25 @@
 
 import json
 import ssl
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from uuid import UUID
 
 import pytest
 import trustme
 
+from services.chassis.caller import service_caller
+from services.chassis.config import Shared
+from services.chassis.vault import Vault, generate_keys
+from services.messaging.__main__ import gateway_of, links_of
+from services.messaging.batch.actions.plan import PLACE
 from services.messaging.config import Outside, read_outside
+from services.messaging.delivery.actions.flight import Key
+from services.messaging.delivery.actions.lane import Desk, Lane
+from services.messaging.delivery.actions.lease import Claim
+from services.messaging.delivery.queries import Ready
+from services.messaging.gateways.smpp import SmppGateway
+from services.messaging.gateways.smpp_pair import SmppPair
 from services.messaging.gateways.tls import encrypted
 
 
@@ -98,3 +112,65 @@ def test_a_key_that_is_not_the_certificates_is_refused(tmp_path):
 
     with pytest.raises(ssl.SSLError):
         encrypted(tmp_path, certificate="bank.pem", key="bank.key")
+
+
+@pytest.fixture
+def frame(tmp_path):
+    """What the wiring knows of its process: where secrets lie, and the time."""
+    (tmp_path / "smsc-password").write_text("trial")
+    shared = Shared(secrets_dir=tmp_path, demonstration=True)
+    return SimpleNamespace(
+        settings=SimpleNamespace(shared=shared),
+        clock=lambda: datetime(2026, 11, 23, 4, tzinfo=UTC),
+    )
+
+
+@pytest.mark.parametrize(
+    ("bind", "kind"), [("transceiver", SmppGateway), ("pair", SmppPair)]
+)
+async def test_the_driver_is_the_one_that_was_told(monkeypatch, frame, bind, kind):
+    """One connection or two, each hearing and sending as a whole."""
+    gateway = gateway_of(frame, Outside(), told(monkeypatch, bind=bind))
+
+    assert isinstance(gateway, kind)
+    assert gateway.caps[1:4] == (True, True, True)
+
+
+def test_a_key_that_others_can_read_is_refused(monkeypatch, frame, tmp_path):
+    """Outside of the demonstration the start fails, as for every other secret."""
+    shared = frame.settings.shared
+    frame.settings.shared = shared.model_copy(update={"demonstration": False})
+    (tmp_path / "smsc-password").chmod(0o600)
+    for name in ("bank.pem", "bank.key"):
+        (tmp_path / name).write_text("")
+        (tmp_path / name).chmod(0o644)
+    one = told(monkeypatch, tls=True, tls_certificate="bank.pem", tls_key="bank.key")
+
+    with pytest.raises(PermissionError, match=r"bank\.key"):
+        gateway_of(frame, Outside(), one)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "kind", "segments"),
+    [
+        ("ucs2", "a" * 100, "ucs2", 2),
+        ("auto", "a" * 100, "gsm7", 1),
+        ("auto", "a" * 99 + "银", "ucs2", 2),
+    ],
+)
+async def test_the_alphabet_of_the_air_is_the_gateways(
+    monkeypatch, frame, tmp_path, encoding, text, kind, segments
+):
+    """A hundred Latin letters are two messages at home and one abroad; one Chinese character makes them two."""
+    told(monkeypatch, encoding=encoding)
+    generate_keys(tmp_path)
+    vault, batch_id = Vault(tmp_path), UUID(int=7)
+    message = vault.seal(f"13800000001{text}", PLACE.format(batch_id, 1))
+    claim = Claim(Key(101, batch_id, 1), "bank", 1, 1, 1, [Ready(1, "01", message, 2)])
+    desk = Desk(
+        uow=None, caller=service_caller("messaging"), vault=vault, clock=frame.clock
+    )
+    link = links_of(frame, Outside())["bank"]
+    sent = Lane(desk, link)._outgoing(claim, 0)
+
+    assert (sent.text, sent.encoding, sent.segments) == (text, kind, segments)
