@@ -15,7 +15,6 @@ from services.chassis.clock import system_clock
 from services.messaging.delivery.actions.flight import Flight, Key
 from services.messaging.delivery.actions.lease import Claim
 from services.messaging.delivery.actions.link import Link, Terms
-from services.messaging.delivery.actions.news import Sight
 from services.messaging.delivery.actions.run import Run
 from services.messaging.delivery.queries import Ready
 from services.messaging.gateways.drivers import Described, driver_of
@@ -63,8 +62,6 @@ async def fly(protocol, address, record, window, count):
     run = Run(
         Claim(key, "trial", 1, 0, len(rows) - 1, rows),
         Flight(Path(record), range(len(rows))),
-        0.0,
-        Sight(),
     )
     await gateway.start(link)
     slow = [answer_slowly(gateway)] if protocol == "memory" else []

@@ -23,7 +23,7 @@ NOON = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 def a_claim(chunk):
     """Return a chunk of a thousand messages."""
     first = chunk * 1000
-    rows = [Ready(first + n, f"{first + n}", b"", 1) for n in range(1000)]
+    rows = [Ready(first + n, f"{first + n}", b"", b"", 1) for n in range(1000)]
     return Claim(Key(101, UUID(int=1), chunk), "demo", 1, first, first + 999, rows)
 
 

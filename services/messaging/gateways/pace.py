@@ -95,7 +95,7 @@ class Pace:
 
     def limit(self, ceiling: float) -> None:
         """Go no faster than *ceiling* from now on, or as fast again where it was lowered."""
-        self._ceiling = ceiling * SHARE
+        self._ceiling = ceiling
         self.rate = min(self.rate, self._ceiling)
 
     def overdraw(self, segments: int) -> None:

@@ -102,7 +102,9 @@ async def load(uow: UnitOfWork, caller: Caller, claimed: Claim) -> Claim:
             work, key.branch_id, list(waiting), claimed.purpose
         )
         found |= await _refusals(work, claimed, waiting)
-    ready = [Ready(*row, found.get(row["number"], 0)) for row in rows]  # type: ignore[call-arg]
+    ready = [Ready(*row) for row in rows]
+    if found:
+        ready = [one._replace(reason=found.get(one.number, 0)) for one in ready]
     return replace(claimed, rows=ready)
 
 

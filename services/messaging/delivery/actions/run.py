@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from services.messaging.delivery import rules
 from services.messaging.delivery.actions.flight import Flight
@@ -11,6 +12,9 @@ from services.messaging.delivery.actions.lease import Claim
 from services.messaging.delivery.actions.news import Sight
 from services.messaging.delivery.rules import Slot
 from services.messaging.gateways import SubmitResult
+
+NEVER = Sight()
+"""Nobody has looked yet."""
 
 
 @dataclass(slots=True, eq=False)
@@ -20,13 +24,14 @@ class Run:
 
     ``excluded`` are places left out that were not come to yet. ``stopped`` ends it early: what was not handed over
     waits for the next worker. ``held_at`` is when the lease was renewed last, by the loop's time: the moment before
-    the store was asked, so that it is never too late. ``sight`` is what the last look for refusals can have shown.
+    the store was asked, so that it is never too late; without a lease there is none to lose. ``sight`` is what the
+    last look for refusals can have shown.
     """
 
     claim: Claim
     flight: Flight
-    held_at: float
-    sight: Sight
+    held_at: float = inf
+    sight: Sight = NEVER
     stopped: bool = False
     unanswered: int = 0
     next: int = 0

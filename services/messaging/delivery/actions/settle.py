@@ -144,7 +144,8 @@ async def _outcomes(work: Work, key: Key, answers: Sequence[Answer]) -> list[Lin
 
 def _moments(answers: Sequence[Answer], now: datetime) -> list[datetime]:
     """Return when each was answered, *now* where that is not known; many were at the same moment."""
-    known = {moment: datetime.fromtimestamp(moment, UTC) for *_, moment in answers}
+    moments = {answer.moment for answer in answers}
+    known = {moment: datetime.fromtimestamp(moment, UTC) for moment in moments}
     known[0.0] = now
     return [known[answer.moment] for answer in answers]
 
