@@ -16,6 +16,7 @@ from guanhu.policy.v1 import policy_pb2
 
 from services.chassis.caller import service_caller
 from services.chassis.worker import ErrandRunner
+from services.messaging.delivery.actions.link import MOST_SPOKEN, InboxFull
 from tests import messages
 from tests.builders import a_branch, put, request_id
 from tests.messages import (
@@ -193,6 +194,24 @@ async def test_nothing_is_acknowledged_before_it_is_stored(town, sender):
 
     assert len(failed) == 1
     assert (before, stored, len(sender.gateway.acked)) == ([], 1, 1)
+    assert (await answers(town, "auditor")).total_size == 1
+
+
+async def test_one_that_cannot_be_stored_keeps_no_other_back(town, sender):
+    """What nobody can write down stays with the centre, what came with it is stored; a full memory takes no more."""
+    sender.gateway.hear("8613800000001", "\ud800")
+    sender.gateway.hear("8613800000002", "在吗")
+    stored = await sender.listener.take(sender.link)
+    left = [one.text for one in sender.link.said]
+    sender.link.said += [sender.link.said[0]] * MOST_SPOKEN
+    full = []
+    try:
+        sender.gateway.hear("8613800000003", "在吗")
+    except InboxFull as error:
+        full.append(error)
+
+    assert (stored, left, len(full)) == (1, ["\ud800"], 1)
+    assert len(sender.gateway.acked) == 1
     assert (await answers(town, "auditor")).total_size == 1
 
 
