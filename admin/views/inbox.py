@@ -98,19 +98,7 @@ class InboxView(RemoteView):
         self._batches = channels.stub("messaging", batch_pb2_grpc.SmsBatchServiceStub)
         self._people = people
         self.title = _l("Replies of customers")
-        self.column_filters = (
-            RemoteFilter(
-                "kind", _l("Taken for"), parse=int, options=words.options(words.INBOUND)
-            ),
-            RemoteFilter("assignee", _l("For"), options=self._colleagues),
-            RemoteFilter("customer", _l("Customer number"), parse=named("customers")),
-            RemoteFilter(
-                "batch",
-                _l("Batch SMS"),
-                parse=named("batches"),
-                options=self._choices,
-            ),
-        )
+        self.column_filters = self._narrowings()
         self.column_formatters = {
             "customer": self._linked,
             "mobile": lambda _v, _c, row, _n: Markup(
@@ -134,6 +122,22 @@ class InboxView(RemoteView):
             endpoint="inbox",
             menu_icon_type="own",
             menu_icon_value="inbox",
+        )
+
+    def _narrowings(self) -> tuple[RemoteFilter, ...]:
+        """Return what the list can be narrowed to."""
+        return (
+            RemoteFilter(
+                "kind", _l("Taken for"), parse=int, options=words.options(words.INBOUND)
+            ),
+            RemoteFilter("assignee", _l("For"), options=self._colleagues),
+            RemoteFilter("customer", _l("Customer number"), parse=named("customers")),
+            RemoteFilter(
+                "batch",
+                _l("Batch SMS"),
+                parse=named("batches"),
+                options=self._choices,
+            ),
         )
 
     def _colleagues(self) -> list[tuple[str, str]]:
