@@ -208,6 +208,7 @@ EXCLUSION = {
     9: _l("A field is empty"),
     10: _l("Text too long"),
     11: _l("Refused before"),
+    12: _l("Wishes otherwise"),
 }
 INBOUND = {1: _l("Reply"), 2: _l("Refusal"), 3: _l("Allowed again")}
 INBOUND_STATE = {1: _l("To be dealt with"), 2: _l("Dealt with")}

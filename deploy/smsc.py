@@ -2,11 +2,10 @@
 A demonstration SMS centre that speaks SMPP 3.4: takes messages, answers with a number, and sends receipts later.
 
 It reaches nobody. Numbers ending in 0000 fail, in 0001 expire, in 0002 answer "R" and in 0003 ask something,
-so that a demonstration shows what really happens. Receipts that are not acknowledged are sent again. It keeps
-nothing: when it ends, what it had not reported yet is gone, and a real centre would differ in that.
+so that a demonstration shows what really happens. Receipts that are not acknowledged are sent again. It forgets all
+at its end, as no real centre would.
 
-The protocol is smpp34's; its server believes every password and hangs up on an unbind, so a doorman reads the bind
-first and answers the unbind. The log only counts.
+The protocol is smpp34's; its server believes every password and hangs up on an unbind: a doorman minds both.
 """
 
 import argparse

@@ -66,6 +66,7 @@ class Exclusion(IntEnum):
     REFUSED_BEFORE = 11
     SAME_NUMBER = 6
     NOT_OWNED = 7
+    OTHER_WISHES = 12
     CAP_REACHED = 8
     FIELD_MISSING = 9
     TOO_LONG = 10

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from services.chassis.caller import Caller
+from services.chassis.clock import local_time
 from services.chassis.db import UnitOfWork, Work
 from services.chassis.errors import Exhausted, Invalid, Unready
 from services.chassis.vault import Vault, mask_value
@@ -71,6 +72,7 @@ class Ready:
     segment_limit: int
     segment_price: int
     moment: datetime
+    hours: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,17 @@ async def prepare(uow: UnitOfWork, caller: Caller, *, asked: Asked) -> Ready:
             segment_limit=await work.parameter("segment_limit", branch_id),
             segment_price=await work.parameter("segment_price", branch_id),
             moment=asked.schedule_time or work.now,
+            hours=rules.hours_of(
+                template.purpose, await work.parameter("sms_hours", branch_id)
+            ),
         )
+
+
+def goes_out(ready: Ready, zone: str) -> datetime:
+    """Return when the first message can go out, by the hours of a day in *zone*; at once where no hour is allowed."""
+    local = local_time(ready.moment, zone)
+    begin, end = ready.hours
+    return rules.first_moment(local, ready.hours) if begin < end else local
 
 
 def check_size(people: int, limit: int) -> None:

@@ -48,8 +48,9 @@ class SmsBatchServicer(batch_pb2_grpc.SmsBatchServiceServicer):
             seconds=context.wire.time_remaining(),
             maturities=bool(MATURITY.intersection(ready.text.fields)),
         )
+        moment = plan.goes_out(ready, self._zone(caller.branch_id))
         people = await self._people.judged(
-            caller.branch_id, members, purpose=ready.purpose, moment=ready.moment
+            caller.branch_id, members, purpose=ready.purpose, moment=moment
         )
         named = "owner_name" in ready.text.fields
         owners = await self._people.staff_names(caller.branch_id) if named else {}

@@ -38,8 +38,11 @@ REASONS = {
     consent_pb2.REACH_REASON_DO_NOT_DISTURB: Exclusion.DO_NOT_DISTURB,
     consent_pb2.REACH_REASON_CONSENT_MISSING: Exclusion.CONSENT_MISSING,
     consent_pb2.REACH_REASON_CONSENT_WITHDRAWN: Exclusion.CONSENT_WITHDRAWN,
+    consent_pb2.REACH_REASON_OUTSIDE_PREFERRED_TIME: Exclusion.OTHER_WISHES,
+    consent_pb2.REACH_REASON_TOO_SOON: Exclusion.OTHER_WISHES,
+    consent_pb2.REACH_REASON_ONLY_ON_REQUEST: Exclusion.OTHER_WISHES,
 }
-"""What stands against a message; the hour is no reason, a message can wait for it."""
+"""What stands against a message at the moment it can go out; the hour is no reason, a message waits for it."""
 
 
 class People:
