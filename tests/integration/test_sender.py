@@ -18,7 +18,7 @@ from uuid_utils.compat import uuid7
 from services.messaging.delivery.actions.lane import Lane
 from services.messaging.delivery.actions.presence import Presence
 from services.messaging.delivery.actions.station import Patience
-from services.messaging.delivery.rules import Tenure
+from services.messaging.delivery.rules import Tenure, hour_fits
 from tests import messages
 from tests.messages import (
     CARE,
@@ -40,6 +40,7 @@ from tests.messages import (
 
 ROOT = Path(__file__).parents[2]
 NUMBERS = [f"{number:02}" for number in range(1, 13)]
+DAY, NIGHT = '{"from": 0, "to": 24}', '{"from": 0, "to": 0}'
 NOON = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 
 
@@ -221,7 +222,7 @@ async def test_who_refused_since_planning_is_left_out_late(town, folder):
     await tell(town, moved)
     sender = await Sender(town, folder, clock=lambda: NOON).open()
     await town.messaging.sql("UPDATE parameters SET value = value")
-    await messages.set_parameter(town, "sms_hours", '{"from": 0, "to": 24}')
+    await messages.set_parameter(town, "sms_hours", DAY)
     await sender.send()
     done = await get(town, batch)
     people = (await recipients(town, batch)).recipients
@@ -275,15 +276,15 @@ async def test_a_refusal_under_way_and_a_pause_hold_within_a_round(town, folder)
 async def test_marketing_waits_for_the_day_and_stops_at_its_end_cap_too(town, folder):
     """Outside the hours only service notices go out; a second batch finds the week's cap reached."""
     await consent(town, "01", "02")
-    await messages.set_parameter(town, "sms_hours", '{"from": 0, "to": 24}')
+    await messages.set_parameter(town, "sms_hours", DAY)
     first = await going_out(town, "01", "02", purpose=MARKETING)
     second = await going_out(town, "01", "02", purpose=MARKETING)
-    await messages.set_parameter(town, "sms_hours", '{"from": 0, "to": 0}')
+    await messages.set_parameter(town, "sms_hours", NIGHT)
     notice = await going_out(town, "03")
     sender = await Sender(town, folder).open()
     await sender.send()
     at_night = [counts(await get(town, one)) for one in (first, second, notice)]
-    await messages.set_parameter(town, "sms_hours", '{"from": 0, "to": 24}')
+    await messages.set_parameter(town, "sms_hours", DAY)
     await sender.send()
     by_day = [counts(await get(town, one)) for one in (first, second)]
     late = await get(town, second)
@@ -296,6 +297,49 @@ async def test_marketing_waits_for_the_day_and_stops_at_its_end_cap_too(town, fo
     assert by_day == [(0, 0, 2, 0, 0, 0, 0, 0), (2, 0, 0, 0, 0, 0, 0, 0)]
     assert [one.reason for one in late.exclusions] == [pb.EXCLUSION_REASON_CAP_REACHED]
     sender.close()
+
+
+async def test_the_end_of_the_hours_stops_a_batch_under_way_until_morning(town, folder):
+    """What is left in the evening stays; next morning it goes on, without who refused overnight."""
+    await messages.set_parameter(town, "sms_hours", DAY)
+    await consent(town, *NUMBERS[:6])
+    batch = await going_out(town, *NUMBERS[:6], purpose=MARKETING)
+    sender = await Sender(town, folder, window=2, silent=True).open()
+    task = asyncio.create_task(sender.lane.step())
+    while len(sender.gateway.submitted) < 2:
+        await asyncio.sleep(0.01)
+    await messages.set_parameter(town, "sms_hours", NIGHT)
+    await sender.station.beat()
+    sender.gateway.answer()
+    sender.gateway.silent = False
+    await task
+    more = await sender.send()
+    evening = await get(town, batch)
+    await tell(town, refusal("03", purpose=MARKETING))
+    await messages.set_parameter(town, "sms_hours", DAY)
+    await sender.send()
+    morning = await get(town, batch)
+
+    assert (more, counts(evening)) == (0, (0, 4, 2, 0, 0, 0, 0, 0))
+    assert evening.state == pb.BATCH_STATE_SENDING
+    assert morning.state == pb.BATCH_STATE_FINISHED
+    assert counts(morning) == await counted(town, batch) == (1, 0, 5, 0, 0, 0, 0, 0)
+    assert [one.dest[-2:] for one in sender.gateway.submitted] == [
+        "01",
+        "02",
+        "04",
+        "05",
+        "06",
+    ]
+    sender.close()
+
+
+def test_the_hours_end_with_the_last_second_before():
+    """A second before eight in the evening still fits, and eight itself does not; eight in the morning does."""
+    times = [(19, 59, 59), (20, 0, 0), (7, 59, 59), (8, 0, 0)]
+    local = [datetime(2026, 11, 23, *time, tzinfo=UTC) for time in times]
+
+    assert [hour_fits(one, (8, 20)) for one in local] == [True, False, False, True]
 
 
 async def unknown_batch(town, folder, **more):
