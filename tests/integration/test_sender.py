@@ -557,11 +557,11 @@ async def test_workers_that_live_share_the_rate(town, folder):
     for number, presence in enumerate(presences):
         await presence.hold(f"worker {number}")
     await sender.station.watch()
-    two = sender.link._pace.ceiling
+    two = sender.link._pace._ceiling
     presences[0].end()
-    while sender.link._pace.ceiling == two:
+    while sender.link._pace._ceiling == two:
         await sender.station.watch()
-    one = sender.link._pace.ceiling
+    one = sender.link._pace._ceiling
     presences[1].end()
 
     assert (two, one) == (500, 1000)
