@@ -108,7 +108,7 @@ class Scene:
             postmaster.kill()
             postmaster.wait()
             await asyncio.sleep(DOWN_SECONDS)
-            await asyncio.to_thread(self.bank.postgres.start)
+            self.bank.postgres.start()  # here: the child of a thread may fall over dropping root
         else:
             self.centre.end()
             await asyncio.sleep(DOWN_SECONDS)
