@@ -274,8 +274,10 @@
       if (!answer.ok) throw new Error(String(answer.status));
       const state = await answer.json();
       show(state);
-      if (!state.finished) setTimeout(poll, 1000);
-      else if (state.parts) location.reload();
+      // what can be done about a batch follows its state, whoever changed it
+      const changed = state.finished ? state.parts : state.word && state.word !== job.dataset.running;
+      if (changed) location.reload();
+      else if (!state.finished) setTimeout(poll, 1000);
     } catch {
       one("[data-job=state]", job).textContent = job.dataset.waiting;
       setTimeout(poll, 3000);

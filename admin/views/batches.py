@@ -287,7 +287,7 @@ class BatchView(RemoteView):
 
     @expose("/progress/")
     def progress(self) -> Response:
-        """Say how far a batch has come, for the bar."""
+        """Say how far a batch has come and what its state is called, for the bar."""
         found = self.fetch(request.args.get("id", ""))
         done = found.total_count - found.waiting_count - found.submitting_count
         return jsonify(
@@ -295,6 +295,7 @@ class BatchView(RemoteView):
             total=found.total_count,
             failed=found.failed_count,
             finished=found.state in ENDED,
+            word=words.word(words.BATCH, found.state),
             parts={name: getattr(found, name) for name in COUNTS},
         )
 
