@@ -4,32 +4,20 @@ import re
 from types import SimpleNamespace
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from guanhu.customer.v1 import customer_pb2, group_pb2
 from guanhu.customer.v1.customer_pb2_grpc import CustomerServiceStub
 from guanhu.customer.v1.group_pb2_grpc import GroupServiceStub
 from playwright.sync_api import expect
 
 from tests.builders import request_id
-from tests.desks import Desk
-from tests.e2e.test_local import Start, environment
+from tests.desks import Desk, sound
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    """The demonstration bank, started as its user starts it."""
-    folder = tmp_path_factory.mktemp("groups")
-    folder.chmod(0o700)
-    begun = Start(environment(folder / "state"))
-    yield begun
-    begun.stop()
-
-
-@pytest.fixture(scope="module")
-def branch(start, chromium):
+def branch(demonstration, chromium):
     """A teller, who sees own customers, and the branch manager, who sees the branch's."""
-    teller = Desk(start, chromium, "open_counter_teller")
-    manager = Desk(start, chromium, "branch_manager")
+    teller = Desk(demonstration, chromium, "open_counter_teller")
+    manager = Desk(demonstration, chromium, "branch_manager")
     own = teller.ask(
         "customer",
         CustomerServiceStub,
@@ -40,17 +28,8 @@ def branch(start, chromium):
         teller=teller,
         manager=manager,
         own=list(own.customers),
-        address=start.address("portal"),
+        address=demonstration.address("portal"),
     )
-
-
-def sound(page):
-    """Say that the page has no fault that axe finds, in its language, and is no wider than the window."""
-    found = Axe().run(page).response["violations"]
-    wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-
-    assert not [(one["id"], one["nodes"][0]["target"]) for one in found]
-    assert wide <= 0
 
 
 def opened(branch, desk, path=""):

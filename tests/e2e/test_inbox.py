@@ -1,11 +1,6 @@
 """The inbox as a branch uses it: two customers answer a batch, one refuses, one asks; the question is dealt with."""
 
-import csv
-import subprocess
-import sys
-import time
 from datetime import date
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -19,74 +14,37 @@ from guanhu.messaging.v1.inbound_pb2_grpc import InboundServiceStub
 from guanhu.messaging.v1.template_pb2_grpc import TemplateServiceStub
 from playwright.sync_api import expect
 
-from services.chassis.clock import day_of, system_clock
 from tests.builders import request_id
-from tests.desks import Desk
-from tests.e2e.test_local import Start, environment
+from tests.desks import Desk, bring, until
 
-GUANHU = Path(sys.executable).with_name("guanhu")
 REFUSES, ASKS = "6999000011", "6999000012"
 MOBILES = {REFUSES: "13800990002", ASKS: "13800990003"}
 NAMES = {REFUSES: "拒绝者", ASKS: "提问者"}
-SECONDS = 30
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    """The demonstration bank, started as its user starts it."""
-    folder = tmp_path_factory.mktemp("inbox")
-    folder.chmod(0o700)
-    begun = Start(environment(folder / "state"))
-    yield begun
-    begun.stop()
-
-
-@pytest.fixture(scope="module")
-def branch(start, chromium, tmp_path_factory):
+def branch(demonstration, chromium, tmp_path_factory):
     """The head of a branch and the reviewer of templates, with two customers that core banking has just brought."""
-    folder = tmp_path_factory.mktemp("core-banking")
-    bring(start, folder)
-    manager = Desk(start, chromium, "branch_manager")
-    teller = Desk(start, chromium, "open_counter_teller")
-    return SimpleNamespace(start=start, manager=manager, teller=teller)
+    bring(demonstration, tmp_path_factory.mktemp("core-banking"), customers())
+    manager = Desk(demonstration, chromium, "branch_manager")
+    teller = Desk(demonstration, chromium, "open_counter_teller")
+    return SimpleNamespace(start=demonstration, manager=manager, teller=teller)
 
 
-def bring(start, folder):
-    """Import two customers who answer every message."""
-    today = day_of(system_clock())
-    with (folder / "customers.csv").open("w", encoding="utf-8", newline="") as file:
-        lines = [
-            {
-                "number": number,
-                "branch_id": 1101,
-                "display_name": NAMES[number],
-                "gender": "FEMALE",
-                "birth_day": date(1980, 1, 9),
-                "mobile": mobile,
-                "source": "SYSTEM",
-            }
-            for number, mobile in MOBILES.items()
-        ]
-        table = csv.DictWriter(file, lines[0])
-        table.writeheader()
-        table.writerows(lines)
-    secrets = f"{start.told['GUANHU_STATE']}/secrets"
-    subprocess.run(
-        [GUANHU, "import", folder, "--date", today.isoformat()],
-        env={**start.told, "GUANHU_SECRETS_DIR": secrets},
-        timeout=60,
-        check=True,
-        capture_output=True,
-    )
-
-
-def until(ask, fits):
-    """Return the first answer of *ask* that fits."""
-    end = time.monotonic() + SECONDS
-    while not fits(found := ask()):
-        assert time.monotonic() < end, found
-        time.sleep(0.1)
-    return found
+def customers():
+    """Return the lines of two customers who answer every message."""
+    return [
+        {
+            "number": number,
+            "branch_id": 1101,
+            "display_name": NAMES[number],
+            "gender": "FEMALE",
+            "birth_day": date(1980, 1, 9),
+            "mobile": mobile,
+            "source": "SYSTEM",
+        }
+        for number, mobile in MOBILES.items()
+    ]
 
 
 def an_approved_template(branch):

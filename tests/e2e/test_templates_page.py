@@ -13,7 +13,6 @@ from guanhu.messaging.v1.template_pb2_grpc import TemplateServiceStub
 from playwright.sync_api import expect
 
 from tests.desks import Desk
-from tests.e2e.test_local import Start, environment
 
 NAME = "年末到期提醒"
 FORGED = "【工行】尊敬的{{customer_title}}，保 本产品{{balance}}到期。"
@@ -24,17 +23,7 @@ BETTER = (
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    """The demonstration bank, started as its user starts it."""
-    folder = tmp_path_factory.mktemp("templates")
-    folder.chmod(0o700)
-    begun = Start(environment(folder / "state"))
-    yield begun
-    begun.stop()
-
-
-@pytest.fixture(scope="module")
-def desks(start, chromium):
+def desks(demonstration, chromium):
     """The author, the reviewer, and whoever sets parameters."""
     posts = {
         "author": "customer_manager",
@@ -43,7 +32,7 @@ def desks(start, chromium):
         "operator": "operator",
     }
     return SimpleNamespace(
-        **{name: Desk(start, chromium, post) for name, post in posts.items()}
+        **{name: Desk(demonstration, chromium, post) for name, post in posts.items()}
     )
 
 
@@ -169,13 +158,15 @@ def test_5_it_is_edited_approved_and_its_revisions_stay(desks):
     assert found.reviewer == desks.manager.staff
 
 
-def test_6_whoever_may_not_edit_is_offered_nothing(desks, start):
+def test_6_whoever_may_not_edit_is_offered_nothing(desks, demonstration):
     """An auditor reads template and revisions and has no button; the edit page refuses."""
     page = at_template(desks.auditor)
     expect(page.get_by_role("region").get_by_role("row")).to_have_count(3)
     expect(page.get_by_role("link", name="编辑")).to_have_count(0)
     name = the_template(desks.auditor).name
-    answer = page.goto(f"{start.address('portal')}/admin/templates/edit/?id={name}")
+    answer = page.goto(
+        f"{demonstration.address('portal')}/admin/templates/edit/?id={name}"
+    )
 
     assert answer.status == 403
 
@@ -217,12 +208,12 @@ def test_8_what_must_not_be_promised_is_a_list_that_the_operator_edits(desks):
 
 
 @pytest.mark.parametrize("language", ["中文", "English"])
-def test_9_every_page_is_free_of_what_axe_finds(desks, start, language):
+def test_9_every_page_is_free_of_what_axe_finds(desks, demonstration, language):
     """List, empty list, new, edit and the template itself, in both languages; no script failed on any page before."""
     page = desks.manager.open("短信模板") if language == "中文" else desks.manager.page
     if language == "English":
         page.get_by_role("button", name="English").click()
-    root, name = start.address("portal"), the_template(desks.manager).name
+    root, name = demonstration.address("portal"), the_template(desks.manager).name
     wrong = {}
     for path in (
         "",
