@@ -171,7 +171,7 @@ def gateways(installation: Installation) -> str:
     """Return what the demonstration can hand messages over to: its own centre, and a folder that nobody empties."""
     centre = {"name": "demo", "display_name": "演示短信中心"}
     folder = {"name": "handover", "display_name": "演示文件交接", "protocol": "file"}
-    place = {"folder": str(installation.handover)}
+    place = {"folder": str(installation.handover), "file_receipts": False}
     return json.dumps([centre, folder | place], ensure_ascii=False)
 
 

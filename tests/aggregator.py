@@ -52,7 +52,8 @@ class Aggregator:
     What both shapes have in common: who may call, what was taken, what is answered instead, what is brought.
 
     ``judge`` gives the verdict on a number, or a code of the provider's; ``instead`` an answer for a call in place of
-    the usual one; ``silent`` keeps answers back until ``answer``; ``swallow`` takes calls and closes the connection.
+    the usual one; questions wait while ``patience`` is not set; ``silent`` keeps answers back until ``answer``;
+    ``swallow`` takes calls and closes the connection.
     """
 
     def __init__(self):
@@ -60,6 +61,8 @@ class Aggregator:
         self.judge = lambda number: "accepted"
         self.instead = lambda action: None
         self.silent = self.swallow = False
+        self.patience = asyncio.Event()
+        self.patience.set()
         self.waiting = deque()
         self.secret = SECRET
         self.numbers = count(1)
@@ -82,6 +85,7 @@ class Aggregator:
     async def stop(self):
         self.silent = False
         self.answer()
+        self.patience.set()
         await self.runner.cleanup()
 
     def answer(self, messages=None):
@@ -106,6 +110,7 @@ class Aggregator:
             self.forged += 1
             return self.refuse(fault)
         if not self.sends(action):
+            await self.patience.wait()
             return self.instead(action) or self.told(action, fields)
         sent = self.messages(action, fields)
         self.under_way += len(sent)
@@ -236,6 +241,7 @@ class AliyunCentre(Aggregator):
             for one in self.taken
             if one["dest"][2:] == fields["PhoneNumber"]
             and fields.get("BizId", one["id"]) == one["id"]
+            and one.get("day", fields["SendDate"]) == fields["SendDate"]
         ]
         return web.json_response(
             {

@@ -111,6 +111,7 @@ def gateway_of(frame: Frame, outside: Outside, one: GatewaySettings) -> SmsGatew
         folder=one.folder,
         file_octets=one.file_octets,
         file_seconds=one.file_seconds,
+        file_receipts=one.file_receipts,
     )
     return driver_of(described, frame.clock)
 

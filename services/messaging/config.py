@@ -194,6 +194,7 @@ class GatewaySettings(BaseModel):
     folder: Path | None = None
     file_octets: int = Field(default=16_777_216, ge=1024, le=1_073_741_824)
     file_seconds: float = Field(default=10, gt=0, le=3600)
+    file_receipts: bool = True
     tls_authority: str = Field(default="", pattern=NAME_OF_FILE)
     tls_certificate: str = Field(default="", pattern=NAME_OF_FILE)
     tls_key: str = Field(default="", pattern=NAME_OF_FILE)

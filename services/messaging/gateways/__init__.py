@@ -131,6 +131,37 @@ class Inbound(NamedTuple):
     whole: bool = True
 
 
+class Question(NamedTuple):
+    """
+    What a centre is asked about a message of unknown fate.
+
+    Args:
+        dest: The customer's number.
+        source: The access number with extension it was sent from.
+        client_ref: The core's reference.
+        since: It was not handed over before; aware.
+        until: It was not handed over after; aware.
+        gateway_id: The centre's number of the message, where it is known.
+
+    """
+
+    dest: str
+    source: str
+    client_ref: bytes
+    since: datetime
+    until: datetime
+    gateway_id: str | None = None
+
+
+Finding = Receipt | Literal["absent"] | None
+"""
+What a centre says to a question.
+
+A receipt: it took the message; one whose state is enroute says no more than that. absent: it answered, as a whole and
+for certain, that there is no such message. None: it did not say, whatever the cause.
+"""
+
+
 class Capabilities(NamedTuple):
     """
     What one configured driver can do.
@@ -138,10 +169,12 @@ class Capabilities(NamedTuple):
     Args:
         window: Most messages that may be unanswered at a time.
         sends: Whether it submits.
-        receipts: Whether it hears receipts.
+        receipts: Whether it hears receipts; where it does not, a message of unknown fate stays so.
         inbound: Whether it hears customers.
         ref_size: How many bytes of ``client_ref`` travel and come back in receipts; 0 for none.
         final_receipt_after: Seconds after ``valid_until`` by which a final receipt is certain to have come.
+        can_query: Whether it can be asked about a message: its receipts may be lost while nobody listens, and it alone
+            knows whether a message of unknown fate may be handed over again.
 
     """
 
@@ -151,6 +184,7 @@ class Capabilities(NamedTuple):
     inbound: bool
     ref_size: int
     final_receipt_after: float
+    can_query: bool = False
 
 
 class Health(NamedTuple):
@@ -215,6 +249,13 @@ class SmsGateway(Protocol):
 
     def ack(self, acks: Sequence[object]) -> None:
         """Acknowledge receipts and messages that are durable now; those of a lost link are passed over."""
+
+    async def query(self, question: Question) -> Finding:
+        """
+        Return what the centre says about a message that was not answered; never raises for the centre's sake.
+
+        Asking takes nothing away and is slow on purpose. A driver that cannot ask says nothing.
+        """
 
     async def health(self) -> Health:
         """Return the driver's own account."""

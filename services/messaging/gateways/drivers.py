@@ -39,6 +39,7 @@ class Described:
         dialect, template, app_id, region, references, connections: What an aggregator is told, see HttpSettings.
         push_address, push_password: Where an aggregator brings receipts and replies; empty where it does not.
         folder, file_octets, file_seconds: Where messages go as files, and when one is finished.
+        file_receipts: Whether who takes the files reports about every message.
 
     """
 
@@ -66,6 +67,7 @@ class Described:
     folder: Path | None = None
     file_octets: int = 16_777_216
     file_seconds: float = 10
+    file_receipts: bool = True
 
     @property
     def place(self) -> tuple[str, int]:
@@ -146,6 +148,7 @@ def _file(described: Described, clock: Clock) -> SmsGateway:
         window=described.window,
         most_octets=described.file_octets,
         most_seconds=described.file_seconds,
+        receipts=described.file_receipts,
         final_receipt_after=described.final_receipt_after,
     )
     return FileGateway(settings, clock=clock)

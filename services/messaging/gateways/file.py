@@ -16,6 +16,7 @@ import structlog
 from services.chassis.clock import Clock, system_clock
 from services.messaging.gateways import (
     Capabilities,
+    Finding,
     GatewayEnded,
     GatewayEvents,
     Health,
@@ -23,6 +24,7 @@ from services.messaging.gateways import (
     LinkState,
     NoRoom,
     Outgoing,
+    Question,
     Receipt,
     SubmitResult,
     Verdict,
@@ -66,7 +68,7 @@ class FileGateway:
         self.caps = Capabilities(
             window=settings.window,
             sends=True,
-            receipts=True,
+            receipts=settings.receipts,
             inbound=True,
             ref_size=REF_SIZE,
             final_receipt_after=settings.final_receipt_after,
@@ -166,6 +168,10 @@ class FileGateway:
             tail.close()
         self._lose("stopped")
         self._change("stopped", "")
+
+    async def query(self, _question: Question) -> Finding:
+        """Say nothing: the other sender reports by itself."""
+        return None
 
     async def health(self) -> Health:
         """Return state and counts."""

@@ -41,6 +41,7 @@ class FileSettings:
         window: Most messages that are not durable yet.
         most_octets: Size after which a file is finished.
         most_seconds: Age of its first line after which a file is finished.
+        receipts: Whether the other sender reports what became of every message.
         look_seconds: Between two looks for answers, and for files that were left behind.
         final_receipt_after: Seconds after its validity by which a message's final receipt has come.
 
@@ -50,6 +51,7 @@ class FileSettings:
     window: int = 1000
     most_octets: int = 16 << 20
     most_seconds: float = 10
+    receipts: bool = True
     look_seconds: float = 1
     final_receipt_after: float = 3600
 

@@ -17,12 +17,14 @@ import structlog
 from services.chassis.clock import Clock, system_clock
 from services.messaging.gateways import (
     Capabilities,
+    Finding,
     GatewayEnded,
     GatewayEvents,
     Health,
     LinkState,
     NoRoom,
     Outgoing,
+    Question,
     SubmitResult,
     Verdict,
 )
@@ -35,6 +37,7 @@ from services.messaging.gateways.http_calls import (
 )
 from services.messaging.gateways.http_client import Client, NobodyKnows, NothingLeft
 from services.messaging.gateways.http_hearing import Hearing
+from services.messaging.gateways.http_inquiry import inquire
 from services.messaging.gateways.http_tencent import Tencent
 
 log = structlog.get_logger()
@@ -69,12 +72,15 @@ class HttpGateway:
             inbound=settings.push is not None,
             ref_size=REF_SIZE if settings.references else 0,
             final_receipt_after=settings.final_receipt_after,
+            can_query=True,
         )
         self._settings = settings
+        self._clock = clock
+        self._turn = asyncio.Lock()
         self._dialect = DIALECTS[settings.dialect](settings, clock)
         self._counts: Counter[str] = Counter()
         self._hearing = Hearing(
-            settings, self._dialect, self._call, clock=clock, counts=self._counts
+            settings, self._dialect, self._ask, clock=clock, counts=self._counts
         )
         self._unanswered: dict[int, Outgoing] = {}
         self._calls: set[Calling] = set()
@@ -224,6 +230,24 @@ class HttpGateway:
 
     async def _call(self, action: str, fields: Mapping[str, Any]) -> tuple[int, bytes]:
         return await self._client.call(partial(self._dialect.request, action, fields))
+
+    async def _ask(self, action: str, fields: Mapping[str, Any]) -> tuple[int, bytes]:
+        """Make a call that asks, so that all of them together keep to their rate."""
+        async with self._turn:
+            await asyncio.sleep(1 / self._settings.asking.rate)
+        return await self._call(action, fields)
+
+    async def query(self, question: Question) -> Finding:
+        """Return what the aggregator says about a message; nothing while the link is in doubt."""
+        if self._state != "bound":
+            return None
+        return await inquire(
+            question,
+            self._dialect,
+            self._ask,
+            now=self._clock(),
+            counts=self._counts,
+        )
 
     async def _perform(self, call: Call) -> None:
         verdict: Verdict

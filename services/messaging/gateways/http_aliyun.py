@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -23,6 +24,7 @@ from services.messaging.gateways.http_calls import (
     Answer,
     Call,
     Fault,
+    Found,
     HttpSettings,
     Reply,
     Report,
@@ -43,6 +45,9 @@ from services.messaging.gateways.http_calls import (
     state_of,
     unread,
 )
+
+MOST_TOLD = 50
+"""Messages that one answer of QuerySendDetails tells about (source: the provider's page on it)."""
 
 MOST_NUMBERS = 100
 """Numbers that one SendBatchSms takes (source: the provider's page on it)."""
@@ -105,11 +110,16 @@ class _Detail(BaseModel):
 
 
 class _Details(BaseModel):
-    items: list[_Detail] = Field(alias="SmsSendDetailDTO", max_length=50)
+    items: list[_Detail] = Field(alias="SmsSendDetailDTO", max_length=MOST_TOLD)
 
 
 class _Found(BaseModel):
+    """The first page of what the provider remembers; the total is a number or, from some regions, its digits."""
+
     code: Short = Field(alias="Code")
+    total: int | Annotated[str, Field(pattern="^[0-9]{1,9}$")] | None = Field(
+        default=None, alias="TotalCount"
+    )
     details: _Details = Field(alias="SmsSendDetailDTOs")
 
 
@@ -154,6 +164,8 @@ class Aliyun:
     """Speaks to Alibaba Cloud, or to whoever has the same interface; implements Dialect."""
 
     thanks: Mapping[str, Any] = {"code": 0, "msg": "接收成功"}
+    remembers = timedelta(days=29)
+    by_day = True
 
     def __init__(self, settings: HttpSettings, clock: Clock) -> None:
         """Sign with the access key of *settings*."""
@@ -289,19 +301,22 @@ class Aliyun:
         fields = {
             "PhoneNumber": national(dest),
             "SendDate": day,
-            "PageSize": "50",
+            "PageSize": str(MOST_TOLD),
             "CurrentPage": "1",
         }
         if gateway_id:
             fields["BizId"] = gateway_id.partition("#")[0]
         return "QuerySendDetails", fields
 
-    def found(self, gateway_id: str | None, status: int, body: bytes) -> list[Report]:
+    def found(self, gateway_id: str | None, status: int, body: bytes) -> Found:
         """Return what the provider remembers; of a message without a number, it names our reference alone."""
         told = read(_Found, body)
         if told is None or told.code != "OK":
             raise Unreadable
-        return [
+        items = told.details.items
+        whole = status == 200 and told.total is not None
+        whole = whole and int(told.total or 0) == len(items)
+        reports = [
             Report(
                 gateway_id=gateway_id,
                 dest=e164(one.number) or "",
@@ -311,8 +326,9 @@ class Aliyun:
                 else "enroute",
                 code=in_words(one.code) if one.code else "",
             )
-            for one in told.details.items
+            for one in items
         ]
+        return Found(reports, whole)
 
     def reports(self, body: bytes) -> tuple[list[Report], int]:
         """Return the entries of SmsReport."""

@@ -9,6 +9,7 @@ import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -182,6 +183,13 @@ class Reply(NamedTuple):
     text: str
 
 
+class Found(NamedTuple):
+    """What a question found, and whether that is all there is about the number in the time that was asked about."""
+
+    reports: Sequence[Report]
+    whole: bool
+
+
 class Unreadable(Exception):
     """A body that is nothing an aggregator would bring."""
 
@@ -194,6 +202,12 @@ class Dialect(Protocol):
 
     echoes: bool
     """Whether every receipt carries our reference: one without is another system's."""
+
+    remembers: timedelta
+    """For how long the aggregator answers questions about a message."""
+
+    by_day: bool
+    """Whether a question is about one day, rather than about all time since."""
 
     def calls(self, batch: Sequence[Outgoing]) -> tuple[list[Call], list[SubmitResult]]:
         """Return the calls that hand *batch* over, and refusals of what cannot be handed over at all."""
@@ -215,8 +229,8 @@ class Dialect(Protocol):
     ) -> tuple[str, Mapping[str, Any]]:
         """Return a call that asks for receipts of a number; *day* as yyyymmdd, *since* in seconds of the epoch."""
 
-    def found(self, gateway_id: str | None, status: int, body: bytes) -> list[Report]:
-        """Return the receipts in the answer to a question; raises Unreadable."""
+    def found(self, gateway_id: str | None, status: int, body: bytes) -> Found:
+        """Return what the answer to a question tells; raises Unreadable."""
 
     def reports(self, body: bytes) -> tuple[list[Report], int]:
         """Return pushed receipts, and how many entries nobody can read; raises Unreadable."""

@@ -119,7 +119,7 @@ class Hearing:
             reports, bad = self._dialect.reports(body)
             push = Push(len(reports))
             for place, report in enumerate(reports):
-                keys = (report.gateway_id or "", key_of(_reference(report) or b""))
+                keys = (report.gateway_id or "", key_of(reference_of(report) or b""))
                 if not self._hear(report, Pushed(push, place, keys)):
                     push.refuse()
         else:
@@ -144,7 +144,7 @@ class Hearing:
 
     def _hear(self, report: Report, ack: Pushed | Asked) -> bool:
         self._counts["receipts"] += 1
-        reference = _reference(report)
+        reference = reference_of(report)
         if self._dialect.echoes and reference is None:
             # our messages all carry a reference: this one is of another system with the same account
             self._counts["foreign"] += 1
@@ -197,7 +197,7 @@ class Hearing:
             except (NothingLeft, NobodyKnows, Unreadable):
                 self._counts["not_told"] += 1
                 return
-            for report in found:
+            for report in found.reports:
                 if _is_about(report, one):
                     self._hear(report, Asked((one.key,)))
 
@@ -207,7 +207,7 @@ def key_of(reference: bytes) -> str:
     return f"?{reference.hex()[:63]}"
 
 
-def _reference(report: Report) -> bytes | None:
+def reference_of(report: Report) -> bytes | None:
     """Return the reference that was echoed; None when it is none of ours."""
     try:
         return bytes.fromhex(report.echoed) or None
@@ -220,5 +220,5 @@ def _is_about(report: Report, one: Awaited) -> bool:
     if report.state == "enroute" or report.dest != one.dest:
         return False
     if one.gateway_id is None:
-        return _reference(report) == one.reference
+        return reference_of(report) == one.reference
     return report.gateway_id == one.gateway_id

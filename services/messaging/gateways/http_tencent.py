@@ -11,7 +11,7 @@ import hmac
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
@@ -22,6 +22,7 @@ from services.messaging.gateways.http_calls import (
     Answer,
     Call,
     Fault,
+    Found,
     HttpSettings,
     Reply,
     Report,
@@ -41,6 +42,9 @@ from services.messaging.gateways.http_calls import (
     state_of,
     unread,
 )
+
+MOST_TOLD = 100
+"""Receipts that one answer tells about (source: the provider's page on PullSmsSendStatusByPhoneNumber)."""
 
 MOST_NUMBERS = 200
 """Numbers that one SendSms takes (source: the provider's page on it)."""
@@ -167,6 +171,8 @@ class Tencent:
     """Speaks to Tencent Cloud, or to whoever has the same interface; implements Dialect."""
 
     thanks: Mapping[str, Any] = {"result": 0, "errmsg": "OK"}
+    remembers = timedelta(days=6)
+    by_day = False
     echoes = False
 
     def __init__(self, settings: HttpSettings, clock: Clock) -> None:
@@ -290,18 +296,18 @@ class Tencent:
             "BeginTime": int(since),
             "EndTime": int(self._clock().timestamp()) + 60,
             "Offset": 0,
-            "Limit": 100,
+            "Limit": MOST_TOLD,
             "PhoneNumber": f"+{dest}",
             "SmsSdkAppId": self._settings.app_id,
         }
         return "PullSmsSendStatusByPhoneNumber", fields
 
-    def found(self, gateway_id: str | None, status: int, body: bytes) -> list[Report]:
-        """Return the receipts of a number."""
+    def found(self, gateway_id: str | None, status: int, body: bytes) -> Found:
+        """Return the receipts of a number: a message without one is not told of, whether it was taken or not."""
         told = read(_Answer, body)
         if told is None or told.inside.error or told.inside.receipts is None:
             raise Unreadable
-        return [
+        reports = [
             Report(
                 gateway_id=one.serial,
                 dest=e164(one.number) or "",
@@ -311,6 +317,7 @@ class Tencent:
             )
             for one in told.inside.receipts
         ]
+        return Found(reports, status == 200 and len(reports) < MOST_TOLD)
 
     def reports(self, body: bytes) -> tuple[list[Report], int]:
         """Return the entries of the callback of receipts."""

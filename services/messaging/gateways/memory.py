@@ -12,6 +12,7 @@ from itertools import count as numbers
 from services.chassis.clock import Clock, system_clock
 from services.messaging.gateways import (
     Capabilities,
+    Finding,
     GatewayEnded,
     GatewayEvents,
     Health,
@@ -19,6 +20,7 @@ from services.messaging.gateways import (
     LinkState,
     NoRoom,
     Outgoing,
+    Question,
     Receipt,
     ReceiptState,
     SubmitResult,
@@ -112,6 +114,10 @@ class RememberingGateway:
     def ack(self, acks: Sequence[object]) -> None:
         """Remember what was acknowledged."""
         self.acked.extend(acks)
+
+    async def query(self, _question: Question) -> Finding:
+        """Say nothing: what was taken is told by receipts alone."""
+        return None
 
     async def health(self) -> Health:
         """Return state and counts."""

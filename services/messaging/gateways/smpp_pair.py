@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from services.chassis.clock import Clock, system_clock
 from services.messaging.gateways import (
+    Finding,
     GatewayEnded,
     GatewayEvents,
     Health,
@@ -14,6 +15,7 @@ from services.messaging.gateways import (
     LinkState,
     NoRoom,
     Outgoing,
+    Question,
     Receipt,
     SubmitResult,
 )
@@ -122,6 +124,10 @@ class SmppPair:
     def ack(self, acks: Sequence[object]) -> None:
         """Acknowledge what was heard."""
         self._in.gateway.ack(acks)
+
+    async def query(self, _question: Question) -> Finding:
+        """Say nothing: SMPP asks by the centre's number, which such a message lacks."""
+        return None
 
     async def health(self) -> Health:
         """Return where the pair stands, and the counts of both together."""

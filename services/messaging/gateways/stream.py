@@ -16,6 +16,7 @@ import structlog
 from services.chassis.clock import Clock
 from services.messaging.gateways import (
     Capabilities,
+    Finding,
     GatewayEnded,
     GatewayEvents,
     Health,
@@ -23,6 +24,7 @@ from services.messaging.gateways import (
     LinkState,
     NoRoom,
     Outgoing,
+    Question,
     Receipt,
     SubmitResult,
     Verdict,
@@ -214,6 +216,10 @@ class StreamGateway(ABC):
         if self._session:
             await self._session.leave(LEAVE_SECONDS)
         self._change("stopped", "")
+
+    async def query(self, _question: Question) -> Finding:
+        """Say nothing: protocols over a kept connection ask by the centre's number, which such a message lacks."""
+        return None
 
     async def health(self) -> Health:
         """Return state and counts."""

@@ -46,7 +46,7 @@ async def test_the_driver_is_that_of_the_protocol(protocol, kind, ref_size):
     driver = driver_of(described(protocol), lambda: NOON)
 
     assert isinstance(driver, kind)
-    assert driver.caps == (7, True, True, True, ref_size, 90.0)
+    assert driver.caps == (7, True, True, True, ref_size, 90.0, False)
 
 
 @pytest.mark.parametrize(
