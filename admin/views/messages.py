@@ -58,6 +58,9 @@ def course(doubt: pb.Doubt) -> str:
             "a receipt may decide it until %(moment)s", moment=moment
         ),
         pb.DOUBT_COURSE_GOES_AGAIN: _("it is sent again as soon as the link is steady"),
+        pb.DOUBT_COURSE_ASKED: _(
+            "the provider is asked, and it is sent again only if the provider never took it"
+        ),
         pb.DOUBT_COURSE_STAYS: _(
             "it is not sent again: reach the customer another way, or plan a batch for those left"
         ),

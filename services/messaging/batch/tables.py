@@ -147,7 +147,8 @@ class Unknown(Row):  # type: ignore[valid-type,misc]
     """
     One attempt of which nobody knows whether it was accepted; ``end_time`` is set once it no longer matters.
 
-    ``cause`` says why nobody knows, with the contract's numbers.
+    ``cause`` says why nobody knows, with the contract's numbers. Where the centre is asked about it, ``ask_time`` is
+    when it is asked next, ``ask_count`` how often it was, and ``found`` that it said it had taken the message.
     """
 
     __tablename__ = "unknowns"
@@ -162,6 +163,9 @@ class Unknown(Row):  # type: ignore[valid-type,misc]
     fence_time: Mapped[datetime] = mapped_column(Moment)
     end_time: Mapped[datetime | None] = mapped_column(Moment)
     cause: Mapped[int] = mapped_column(SmallInteger)
+    ask_time: Mapped[datetime | None] = mapped_column(Moment)
+    ask_count: Mapped[int] = mapped_column(Integer)
+    found: Mapped[bool] = mapped_column(Boolean)
 
 
 class Delivery(Row):  # type: ignore[valid-type,misc]

@@ -65,6 +65,8 @@ SHOWN = (
     Unknown.sent_time,
     Unknown.fence_time,
     Unknown.cause,
+    Gateway.hears_receipts,
+    Gateway.can_query,
 )
 """What is shown of a message besides its state and how often it was handed over."""
 
@@ -122,7 +124,7 @@ OPEN = """
     JOIN recipients AS r ON r.branch_id = u.branch_id AND r.batch_id = u.batch_id AND r.ordinal = u.ordinal
     WHERE u.branch_id = $1 AND u.end_time IS NULL AND r.mobile_index = ANY ($3::bytea[])"""
 FENCED = """
-    SELECT u.batch_id, u.ordinal, r.chunk
+    SELECT u.batch_id, u.ordinal, u.attempt, r.chunk
     FROM unknowns AS u
     JOIN batches AS b ON b.branch_id = u.branch_id AND b.batch_id = u.batch_id
     JOIN recipients AS r ON r.branch_id = u.branch_id AND r.batch_id = u.batch_id AND r.ordinal = u.ordinal
@@ -285,11 +287,12 @@ def _attempts() -> Any:
     """
     Return the expression of how often a message was handed over, as far as is on record.
 
-    Each attempt without an answer is one, and an outcome is one more, unless it came of a receipt before the fence:
-    then it is the outcome of the attempt that had no answer.
+    Each attempt without an answer is one, and an outcome is one more, unless it came of a receipt before the fence, or
+    of asking the centre after it: then it is the outcome of the attempt that had no answer.
     """
     tries = select(func.count()).where(tied(Doubt))
-    decided = tries.where(Doubt.end_time < Doubt.fence_time).scalar_subquery()
+    known = (Doubt.end_time < Doubt.fence_time) | Doubt.found
+    decided = tries.where(known).scalar_subquery()
     settled = Outcome.state.in_(
         [RecipientState.SENT.value, RecipientState.FAILED.value]
     )

@@ -235,15 +235,30 @@ class DoubtCourse(IntEnum):
     AWAITS_RECEIPT = 1
     GOES_AGAIN = 2
     STAYS = 3
+    ASKED = 4
 
 
-def course_of(policy: int, *, stopped: bool, fence: datetime, now: datetime) -> int:
-    """Return what becomes of a message of which nobody knows, until *fence* and after; *stopped*: its batch ended."""
+def course_of(
+    policy: int,
+    *,
+    stopped: bool,
+    fence: datetime,
+    now: datetime,
+    hears: bool = True,
+    can_query: bool = False,
+) -> int:
+    """
+    Return what becomes of a message of which nobody knows, until *fence* and after; *stopped*: its batch ended.
+
+    Where nobody *hears* receipts nothing is ever learnt; where the centre can be asked, it is, before anything is sent.
+    """
+    if not hears:
+        return DoubtCourse.STAYS
     if now < fence:
         return DoubtCourse.AWAITS_RECEIPT
     if stopped or policy == UnknownPolicy.AT_MOST_ONCE:
         return DoubtCourse.STAYS
-    return DoubtCourse.GOES_AGAIN
+    return DoubtCourse.ASKED if can_query else DoubtCourse.GOES_AGAIN
 
 
 class Failure(IntEnum):

@@ -98,7 +98,12 @@ def doubt_to(row: Any, now: datetime) -> pb.Doubt | None:
     if row.state != RecipientState.UNKNOWN:
         return None
     course = course_of(
-        row.unknown_policy, stopped=row.stopped, fence=row.fence_time, now=now
+        row.unknown_policy,
+        stopped=row.stopped,
+        fence=row.fence_time,
+        now=now,
+        hears=row.hears_receipts is not False,
+        can_query=bool(row.can_query),
     )
     return pb.Doubt(
         start_time=time_to(row.sent_time),

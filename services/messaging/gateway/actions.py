@@ -23,6 +23,9 @@ FORGOTTEN = "UPDATE gateways SET configured = false WHERE configured AND gateway
 REPORTED = """
     UPDATE gateways SET report_time = $2, bound_time = CASE WHEN $3 THEN $2 ELSE bound_time END
     WHERE gateway = $1"""
+ABLE = """
+    UPDATE gateways SET hears_receipts = $2, can_query = $3
+    WHERE gateway = $1 AND (hears_receipts, can_query) IS DISTINCT FROM ($2, $3)"""
 
 TOLD = """
     INSERT INTO gateway_links (gateway, worker, state, reason, unanswered, sent_per_second, allowed_per_second,
@@ -39,7 +42,11 @@ TOLD = """
 
 @dataclass(frozen=True, slots=True)
 class LinkReport:
-    """What a worker tells about its link; rates in segments a second, ``counts`` by verdict since it started."""
+    """
+    What a worker tells about its link; rates in segments a second, ``counts`` by verdict since it started.
+
+    ``hears`` and ``can_query`` are what its driver can do about receipts.
+    """
 
     worker: str
     state: LinkState
@@ -48,6 +55,8 @@ class LinkReport:
     sent_per_second: int
     allowed_per_second: int
     counts: Mapping[str, int]
+    hears: bool
+    can_query: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,7 @@ async def report(
     async with uow(caller) as work:
         await work.run(REPORTED, gateway, work.now, bound)
         if told is not None:
+            await work.run(ABLE, gateway, told.hears, told.can_query)
             await work.run(
                 TOLD,
                 gateway,

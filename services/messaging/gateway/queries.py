@@ -80,6 +80,12 @@ async def sending(work: Work, gateway: str) -> str:
     return row.gateway if row else ""
 
 
+async def deaf(work: Work, gateway: str) -> bool:
+    """Say whether no receipt ever comes from a gateway."""
+    row = await work.find(Gateway, gateway)
+    return row is not None and not row.hears_receipts
+
+
 async def shown(work: Work, rows: Iterable[Any]) -> list[Shown]:
     """
     Return gateways with their health.

@@ -14,7 +14,8 @@ class Gateway(Row):  # type: ignore[valid-type,misc]
     """
     One link to an SMS centre; ``configured`` is false once it is no longer among the settings.
 
-    ``bound_time`` is when a worker last had a working link. Reports do not count up the version.
+    ``bound_time`` is when a worker last had a working link; ``hears_receipts`` and ``can_query`` are what its driver
+    can do. Reports do not count up the version.
     """
 
     __tablename__ = "gateways"
@@ -30,6 +31,8 @@ class Gateway(Row):  # type: ignore[valid-type,misc]
     bound_time: Mapped[datetime | None] = mapped_column(Moment)
     update_time: Mapped[datetime] = mapped_column(Moment)
     version: Mapped[int] = mapped_column(Integer)
+    hears_receipts: Mapped[bool] = mapped_column(Boolean)
+    can_query: Mapped[bool] = mapped_column(Boolean)
 
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - SQLAlchemy's own form
 

@@ -14,7 +14,7 @@ from services.chassis.caller import service_caller
 from services.chassis.wiretypes import time_to
 from services.messaging.delivery.actions import receipts
 from services.messaging.delivery.actions.flight import Key
-from services.messaging.delivery.actions.settle import Settlement, settle
+from services.messaging.delivery.actions.settle import Settlement, send_again, settle
 from services.messaging.delivery.rules import Answer, DoubtCause, Slot
 from tests import messages
 from tests.builders import request_id
@@ -353,7 +353,10 @@ async def test_attempts_count_what_was_handed_over(town, tmp_path):
     await settled(town, told, Answer(1, Slot.AMBIGUOUS), certain_after=hour)
     sender = await Sender(town, tmp_path / "flight").open()
     frame = town.messaging.frame
-    count = await receipts.fence(frame.uow, CALLER, gateway="demo", now=frame.clock())
+    caps = sender.gateway.caps
+    count = await receipts.fence(
+        frame.uow, CALLER, gateway="demo", caps=caps, now=frame.clock()
+    )
     await sender.send()
     sender.close()
     await settled(town, told, Answer(1, Slot.ACCEPTED, gateway_message="77"))
@@ -366,6 +369,25 @@ async def test_attempts_count_what_was_handed_over(town, tmp_path):
         "01": (batch_pb2.RECIPIENT_STATE_SENT, 2),
         "02": (batch_pb2.RECIPIENT_STATE_SENT, 1),
     }
+
+
+async def test_what_is_known_of_one_attempt_says_nothing_of_the_next(town):
+    """Of two workers that learn that the first try never arrived, the slower does not end the doubt of the second."""
+    batch = await a_batch(town, "01")
+    await settled(town, batch, Answer(1, Slot.AMBIGUOUS))
+    place = {
+        "branch_id": 101,
+        "batch_id": UUID(batch.name.partition("/")[2]),
+        "chunk": 1,
+        "tries": [(1, 1)],
+    }
+    uow = town.messaging.frame.uow
+    first = await send_again(uow, CALLER, **place)
+    await settled(town, batch, Answer(1, Slot.AMBIGUOUS))
+    late = await send_again(uow, CALLER, **place)
+
+    assert (first, late) == (1, 0)
+    assert (await unknown(town)).total_size == 1
 
 
 async def test_an_export_is_the_batch_in_its_order_and_on_record(town):

@@ -61,3 +61,24 @@ def test_a_doubt_ends_by_receipt_by_policy_or_never(policy, stopped, minutes, co
     fence = NOW + timedelta(minutes=minutes)
 
     assert rules.course_of(policy, stopped=stopped, fence=fence, now=NOW) == course
+
+
+def test_a_doubt_ends_by_asking_where_that_can_be_done():
+    """After the fence, and only where the batch would send again; where no receipt is heard it never ends."""
+    before, after = NOW + timedelta(minutes=1), NOW
+    cases = [(FENCE, after), (FENCE, before), (AT_MOST_ONCE, after)]
+    asked = [
+        rules.course_of(policy, stopped=False, fence=fence, now=NOW, can_query=True)
+        for policy, fence in cases
+    ]
+    deaf = [
+        rules.course_of(policy, stopped=False, fence=fence, now=NOW, hears=False)
+        for policy, fence in cases
+    ]
+
+    assert asked == [
+        DoubtCourse.ASKED,
+        DoubtCourse.AWAITS_RECEIPT,
+        DoubtCourse.STAYS,
+    ]
+    assert deaf == [DoubtCourse.STAYS] * 3

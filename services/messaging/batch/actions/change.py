@@ -12,6 +12,7 @@ from services.messaging.batch import events, queries, rules
 from services.messaging.batch.queries import Shown
 from services.messaging.batch.rules import ChunkState, State, UnknownPolicy
 from services.messaging.batch.tables import Batch
+from services.messaging.gateway.queries import deaf
 from services.messaging.template.queries import held as template_held
 
 LOCKED = (
@@ -155,7 +156,7 @@ async def conclude(work: Work, row: Batch) -> None:
         return
     if row.state in (State.SENDING, State.PAUSED):
         waits = counts.unknown and row.unknown_policy != UnknownPolicy.AT_MOST_ONCE
-        if counts.open or waits:
+        if counts.open or (waits and not await deaf(work, row.gateway)):
             return
         row.state, row.finish_time = State.FINISHED, work.now
     row.update_time, row.told = work.now, True

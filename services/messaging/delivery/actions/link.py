@@ -145,6 +145,8 @@ class Link:
             if self._pace.rate == UNKNOWN
             else round(self._pace.rate),
             counts=self.gauge.counts,
+            hears=self.gateway.caps.receipts,
+            can_query=self.gateway.caps.can_query,
         )
         self.gauge.publish(found)
         return found

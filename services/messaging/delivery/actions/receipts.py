@@ -2,8 +2,9 @@
 Receipts: stored before they are acknowledged, then sorted to the messages they belong to.
 
 An unknown message whose receipt comes was accepted. One whose receipt has not come when it must have is not known to
-the centre, and is handed over again: the fence. Source: providers, who have no way to repeat a message safely, say
-to wait for its receipt before sending it again.
+the centre, and is handed over again: the fence. A gateway that hears no receipts has no fence, and one that can be
+asked is asked instead (``inquire``), because its receipts may have been dropped while nobody listened. Source:
+providers, who have no way to repeat a message safely, say to wait for its receipt before sending it again.
 """
 
 from collections import defaultdict
@@ -25,7 +26,7 @@ from services.messaging.delivery.actions.settle import (
     settle_within,
 )
 from services.messaging.delivery.rules import Answer, Slot
-from services.messaging.gateways import Receipt
+from services.messaging.gateways import Capabilities, Receipt
 
 PAGE = 2000
 STORED = """
@@ -195,13 +196,17 @@ async def _unknown(
                 chunks[row.batch_id, row.chunk].append((receipt, row))
     found: set[UUID] = set()
     for (batch_id, chunk), pairs in sorted(chunks.items()):
-        answers = [_accepted_by(receipt, row.ordinal) for receipt, row in pairs]
-        settlement = Settlement(Key(branch_id, batch_id, chunk), answers)
         async with uow(caller) as work:
-            await settle_within(work, settlement)
-            await deliver(work, branch_id, pairs)
+            await accept(work, Key(branch_id, batch_id, chunk), pairs)
         found |= {receipt.receipt_id for receipt, _ in pairs}
     return found
+
+
+async def accept(work: Work, key: Key, pairs: Sequence[tuple[Any, Any]]) -> None:
+    """Settle unknown messages of one chunk as accepted, by receipts or the centre's word, and enter what these say."""
+    answers = [_accepted_by(receipt, row.ordinal) for receipt, row in pairs]
+    await settle_within(work, Settlement(key, answers))
+    await deliver(work, key.branch_id, pairs)
 
 
 def _accepted_by(receipt: Any, ordinal: int) -> Answer:
@@ -214,24 +219,32 @@ def _accepted_by(receipt: Any, ordinal: int) -> Answer:
     )
 
 
-async def fence(uow: UnitOfWork, caller: Caller, *, gateway: str, now: datetime) -> int:
-    """Hand over again what is unknown and cannot have been accepted: its receipt must have come. Return how many."""
+async def fence(
+    uow: UnitOfWork, caller: Caller, *, gateway: str, caps: Capabilities, now: datetime
+) -> int:
+    """
+    Hand over again what is unknown and cannot have been accepted: its receipt must have come. Return how many.
+
+    Nothing for a driver with *caps* that hears no receipts, and for one whose centre is asked.
+    """
+    if not caps.receipts or caps.can_query:
+        return 0
     async with uow.read(caller) as work:
         branches = await queries.branches(work, gateway, now)
     count = 0
     for branch_id in branches:
         async with uow.read(caller.in_branch(branch_id)) as work:
             rows = await work.run(queries.FENCED, branch_id, gateway, now)
-        chunks: dict[tuple[UUID, int], list[int]] = defaultdict(list)
+        chunks: dict[tuple[UUID, int], list[tuple[int, int]]] = defaultdict(list)
         for row in rows:
-            chunks[row.batch_id, row.chunk].append(row.ordinal)
-        for (batch_id, chunk), ordinals in sorted(chunks.items()):
+            chunks[row.batch_id, row.chunk].append((row.ordinal, row.attempt))
+        for (batch_id, chunk), tries in sorted(chunks.items()):
             count += await send_again(
                 uow,
                 caller,
                 branch_id=branch_id,
                 batch_id=batch_id,
                 chunk=chunk,
-                ordinals=ordinals,
+                tries=tries,
             )
     return count

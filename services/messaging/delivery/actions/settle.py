@@ -59,8 +59,9 @@ COUNTED = """
           FROM chunks WHERE branch_id = $1 AND batch_id = $2 AND chunk = $3) AS own
     WHERE c.branch_id = $1 AND c.batch_id = $2 AND c.chunk = $3"""
 ENDED = """
-    UPDATE unknowns SET end_time = $4
-    WHERE branch_id = $1 AND batch_id = $2 AND ordinal = ANY ($3::integer[]) AND end_time IS NULL RETURNING ordinal"""
+    UPDATE unknowns SET end_time = $5
+    WHERE branch_id = $1 AND batch_id = $2 AND end_time IS NULL
+      AND (ordinal, attempt) IN (SELECT * FROM unnest($3::integer[], $4::integer[])) RETURNING ordinal"""
 REOPENED = """
     UPDATE chunks SET unknown_count = unknown_count - $4, state = CASE WHEN state = 2 THEN 0 ELSE state END
     WHERE branch_id = $1 AND batch_id = $2 AND chunk = $3"""
@@ -205,11 +206,16 @@ async def send_again(
     branch_id: int,
     batch_id: UUID,
     chunk: int,
-    ordinals: Collection[int],
+    tries: Collection[tuple[int, int]],
 ) -> int:
-    """Let unknown messages of one chunk wait to be handed over again: nobody can have them any more."""
+    """
+    Let unknown messages of one chunk wait to be handed over again: nobody can have them any more.
+
+    *tries* are ordinals with the attempts of which that is known; another worker may have begun a later one.
+    """
     async with uow(caller.in_branch(branch_id)) as work:
         await work.run(LOCKED, branch_id, batch_id, chunk)
-        ended = await work.run(ENDED, branch_id, batch_id, list(ordinals), work.now)
+        ordinals, attempts = [one for one, _ in tries], [one for _, one in tries]
+        ended = await work.run(ENDED, branch_id, batch_id, ordinals, attempts, work.now)
         await work.run(REOPENED, branch_id, batch_id, chunk, len(ended))
     return len(ended)

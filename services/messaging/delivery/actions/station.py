@@ -21,7 +21,7 @@ from services.chassis.caller import Tree
 from services.chassis.feed import cause_of
 from services.chassis.worker import repeat
 from services.messaging.delivery import queries
-from services.messaging.delivery.actions import flight, lease, receipts
+from services.messaging.delivery.actions import flight, inquire, lease, receipts
 from services.messaging.delivery.actions.flight import Key, Seat
 from services.messaging.delivery.actions.lane import Desk, Lane
 from services.messaging.delivery.actions.link import Link
@@ -277,9 +277,25 @@ class Station:
             now=now,
             grace=self._patience.grace,
         )
-        if not count and link.bound_for() >= self._patience.steady and not link.heard:
-            await receipts.fence(desk.uow, desk.caller, gateway=link.name, now=now)
+        if not count and self._is_steady(link):
+            await receipts.fence(
+                desk.uow,
+                desk.caller,
+                gateway=link.name,
+                caps=link.gateway.caps,
+                now=now,
+            )
         return count
+
+    def _is_steady(self, link: Link) -> bool:
+        """Say whether a link has held so long that what it had to bring has come, and is stored."""
+        return link.bound_for() >= self._patience.steady and not link.heard
+
+    async def ask(self, link: Link) -> int:
+        """Ask a centre about unknown messages whose receipts must have come; return how many were asked about."""
+        if not (link.gateway.caps.can_query and self._is_steady(link)):
+            return 0
+        return await inquire.inquire(self.desk, link)
 
     async def keep(self, link: Link) -> None:
         """Keep a gateway connected until the process ends."""
@@ -311,6 +327,8 @@ class Station:
                 repeat(f"receipts.{link.name}", partial(self.take_receipts, link)),
                 repeat(f"sort.{link.name}", partial(self.sort_receipts, link)),
             ]
+            if link.gateway.caps.can_query:
+                loops.append(repeat(f"ask.{link.name}", partial(self.ask, link)))
         await asyncio.gather(*loops)
 
     async def _beating(self) -> None:
