@@ -15,10 +15,12 @@ from guanhu.messaging.v1 import batch_pb2 as pb
 from guanhu.messaging.v1 import messaging_events_pb2 as facts
 from uuid_utils.compat import uuid7
 
+from services.messaging.delivery.actions import receipts
 from services.messaging.delivery.actions.lane import Lane
 from services.messaging.delivery.actions.presence import Presence
 from services.messaging.delivery.actions.station import Patience
 from services.messaging.delivery.rules import Tenure, hour_fits
+from services.messaging.gateways import Receipt
 from tests import messages
 from tests.messages import (
     CARE,
@@ -388,6 +390,66 @@ async def test_the_fence_settles_by_receipt_or_sends_again(town, folder):
     assert done.state == pb.BATCH_STATE_FINISHED
     assert counts(done) == await counted(town, batch) == (0, 0, 3, 1, 0, 0, 0, 0)
     assert told == Counter(f"customers/{number}" for number in NUMBERS[:4])
+    sender.close()
+
+
+async def test_a_receipt_that_is_not_sorted_yet_keeps_its_message_from_going_out_again(
+    town, folder
+):
+    """Receipts that came within the grace belong to nothing yet: whose number has one is not written to twice."""
+    batch, sender = await unknown_batch(town, folder)
+    one = sender.gateway.submitted[0]
+    sender.gateway.taken["y1"] = one
+    sender.gateway.report("y1")
+    await sender.station.take_receipts(sender.link)
+    await town.messaging.sql(
+        "UPDATE unknowns SET fence_time = fence_time - interval '4 hours'"
+    )
+    sender.station._patience = Patience(timedelta(minutes=1), 0)
+    await sender.station.sort_receipts(sender.link)
+    fenced = await get(town, batch)
+    sender.station._patience = Patience(timedelta(), 0)
+    await sender.station.sort_receipts(sender.link)
+    done = await get(town, batch)
+
+    assert counts(fenced) == (0, 3, 0, 0, 0, 1, 0, 0)
+    assert counts(done) == (0, 3, 0, 1, 0, 0, 0, 0)
+    sender.close()
+
+
+async def test_receipts_that_belong_to_nothing_keep_no_other_back(
+    town, folder, monkeypatch
+):
+    """Older ones of another's messages fill whole pages, and stay; what is ours behind them is still entered."""
+    monkeypatch.setattr(receipts, "PAGE", 5)
+    batch = await going_out(town, "01")
+    sender = await Sender(town, folder).open()
+    await sender.send()
+    strangers = [
+        Receipt(
+            gateway_id=f"stranger-{number}",
+            state="delivered",
+            source="95599",
+            dest="8613000000000",
+            client_ref=None,
+            code="000",
+            heard_at=datetime.now(UTC) - timedelta(hours=1),
+            ack=None,
+        )
+        for number in range(12)
+    ]
+    desk = sender.desk
+    await receipts.store(
+        desk.uow, desk.caller, desk.vault, gateway="demo", receipts=strangers
+    )
+    sender.gateway.report(next(iter(sender.gateway.taken)))
+    await sender.station.take_receipts(sender.link)
+    rounds = [await sender.station.sort_receipts(sender.link) for _ in range(3)]
+    done = await get(town, batch)
+
+    assert rounds == [1, 1, 1]
+    assert sender.link.sorted_to is None
+    assert counts(done) == (0, 0, 0, 1, 0, 0, 0, 0)
     sender.close()
 
 

@@ -109,8 +109,8 @@ LIVING = """
 STATES = "SELECT batch_id, state FROM batches WHERE branch_id = $1 AND batch_id = ANY ($2::uuid[])"
 UNSORTED = """
     SELECT * FROM receipts
-    WHERE branch_id = 0 AND gateway = $1 AND end_time IS NULL AND receipt_time > $2
-    ORDER BY receipt_time LIMIT $3"""
+    WHERE branch_id = 0 AND gateway = $1 AND end_time IS NULL AND (receipt_time, receipt_id) > ($2, $3::uuid)
+    ORDER BY receipt_time, receipt_id LIMIT $4"""
 ACCEPTED = """
     SELECT line.place, o.batch_id, o.ordinal, r.chunk
     FROM unnest($2::text[]) WITH ORDINALITY AS line (message, place)
@@ -129,7 +129,10 @@ FENCED = """
     JOIN batches AS b ON b.branch_id = u.branch_id AND b.batch_id = u.batch_id
     JOIN recipients AS r ON r.branch_id = u.branch_id AND r.batch_id = u.batch_id AND r.ordinal = u.ordinal
     WHERE u.branch_id = $1 AND u.end_time IS NULL AND u.fence_time <= $3
-      AND b.gateway = $2 AND b.unknown_policy = 1 AND b.state IN (4, 5)"""
+      AND b.gateway = $2 AND b.unknown_policy = 1 AND b.state IN (4, 5)
+      AND NOT EXISTS (SELECT 1 FROM receipts AS t
+                      WHERE t.branch_id = 0 AND t.gateway = $2 AND t.end_time IS NULL AND t.receipt_time > $4
+                        AND t.mobile_index = r.mobile_index)"""
 
 
 class Ready(NamedTuple):

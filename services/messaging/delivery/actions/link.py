@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import count as numbers
 from typing import Literal, Protocol
+from uuid import UUID
 
 import structlog
 
@@ -76,6 +78,7 @@ class Link:
         self.bound_at: float | None = None
         self.paused = False
         self.heard: list[Receipt] = []
+        self.sorted_to: tuple[datetime, UUID] | None = None
         self.arrived = asyncio.Event()
         self.said: list[Inbound] = []
         self.spoken = asyncio.Event()

@@ -10,7 +10,7 @@ providers, who have no way to repeat a message safely, say to wait for its recei
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from services.chassis.caller import HEAD_OFFICE, Caller
@@ -29,6 +29,9 @@ from services.messaging.delivery.rules import Answer, Slot
 from services.messaging.gateways import Capabilities, Receipt
 
 PAGE = 2000
+LATELY = timedelta(minutes=10)
+"""How long a receipt that belongs to nothing yet keeps an unknown message of its number from being sent again."""
+
 STORED = """
     INSERT INTO receipts (branch_id, receipt_id, gateway, gateway_message, mobile_index, source, client_ref, state,
                           code, receipt_time)
@@ -92,6 +95,13 @@ async def store(
         )
 
 
+class Sorted(NamedTuple):
+    """How many receipts found their message, and the place to go on from; none when all were looked at."""
+
+    count: int
+    after: tuple[datetime, UUID] | None
+
+
 async def sort(
     uow: UnitOfWork,
     caller: Caller,
@@ -100,15 +110,17 @@ async def sort(
     access: str,
     now: datetime,
     grace: timedelta,
-) -> int:
+    after: tuple[datetime, UUID] | None = None,
+) -> Sorted:
     """
-    Find out whose the stored receipts of *gateway* are; return how many were sorted.
+    Find out whose the next page of stored receipts of *gateway* are, those later than *after*.
 
     One that belongs to no accepted message may belong to an unknown one, once it is older than *grace*: by then the
     chunk of a message that was answered is settled.
     """
+    start = after or (now - queries.KEPT, UUID(int=0))
     async with uow.read(caller) as work:
-        waiting = await work.run(queries.UNSORTED, gateway, now - queries.KEPT, PAGE)
+        waiting = await work.run(queries.UNSORTED, gateway, *start, PAGE)
         branches = await queries.branches(work, gateway, now) if waiting else []
     left = {row.receipt_id: row for row in waiting}
     for branch_id in branches:
@@ -125,7 +137,8 @@ async def sort(
     if done:
         async with uow(caller.in_branch(HEAD_OFFICE)) as work:
             await work.run(SORTED, done, work.now)
-    return len(done)
+    last = waiting[-1] if len(waiting) == PAGE else None
+    return Sorted(len(done), last and (last.receipt_time, last.receipt_id))
 
 
 async def _accepted(
@@ -225,6 +238,7 @@ async def fence(
     """
     Hand over again what is unknown and cannot have been accepted: its receipt must have come. Return how many.
 
+    One whose number has a receipt that came lately and belongs to nothing yet waits: it may be this one's.
     Nothing for a driver with *caps* that hears no receipts, and for one whose centre is asked.
     """
     if not caps.receipts or caps.can_query:
@@ -233,8 +247,8 @@ async def fence(
         branches = await queries.branches(work, gateway, now)
     count = 0
     for branch_id in branches:
-        async with uow.read(caller.in_branch(branch_id)) as work:
-            rows = await work.run(queries.FENCED, branch_id, gateway, now)
+        async with uow.read(caller) as work:
+            rows = await work.run(queries.FENCED, branch_id, gateway, now, now - LATELY)
         chunks: dict[tuple[UUID, int], list[tuple[int, int]]] = defaultdict(list)
         for row in rows:
             chunks[row.batch_id, row.chunk].append((row.ordinal, row.attempt))

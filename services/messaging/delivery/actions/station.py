@@ -267,17 +267,19 @@ class Station:
         return len(found)
 
     async def sort_receipts(self, link: Link) -> int:
-        """Give receipts to their messages, and hand over again what cannot have been accepted."""
+        """Give a page of receipts to their messages; at the end hand over again what cannot have been accepted."""
         desk, now = self.desk, self.desk.clock()
-        count = await receipts.sort(
+        done = await receipts.sort(
             desk.uow,
             desk.caller,
             gateway=link.name,
             access=link.terms.access,
             now=now,
             grace=self._patience.grace,
+            after=link.sorted_to,
         )
-        if not count and self._is_steady(link):
+        link.sorted_to = done.after
+        if done.after is None and self._is_steady(link):
             await receipts.fence(
                 desk.uow,
                 desk.caller,
@@ -285,7 +287,7 @@ class Station:
                 caps=link.gateway.caps,
                 now=now,
             )
-        return count
+        return done.count or int(done.after is not None)
 
     def _is_steady(self, link: Link) -> bool:
         """Say whether a link has held so long that what it had to bring has come, and is stored."""
