@@ -2,7 +2,7 @@
 
 from collections import Counter
 from types import SimpleNamespace
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from guanhu.customer.v1 import consent_pb2, customer_pb2, group_pb2
 from guanhu.customer.v1.consent_pb2_grpc import ConsentServiceStub
@@ -277,6 +277,25 @@ async def contacts(town):
         request = work_log_pb2.RecordBatchContactsRequest.FromString(row["request"])
         found.update(one.customer for one in request.contacts)
     return found
+
+
+async def going_out(town, *numbers, purpose=SERVICE_PURPOSE, **more):
+    """Return a batch that is being sent."""
+    name = f"客群 {uuid4().hex[:8]}"
+    template = await approved(town, name=name, purpose=purpose)
+    group = await a_group(town, *numbers, name=name)
+    batch = await confirm(town, await plan(town, template, group, **more))
+    if batch.state == batch_pb2.BATCH_STATE_AWAITING_APPROVAL:
+        batch = await approve(town, batch)
+    return batch
+
+
+async def counted(town, batch):
+    """Return the eight counts of a batch from its rows, the plain way."""
+    people = (await recipients(town, batch)).recipients
+    found = Counter(one.state for one in people)
+    order = (1, 2, 4, 5, 6, 7, 8, 3)
+    return tuple(found[state] for state in order)
 
 
 class Sender:

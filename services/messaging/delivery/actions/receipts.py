@@ -98,7 +98,7 @@ async def store(
 class Sorted(NamedTuple):
     """How many receipts found their message, and the place to go on from; none when all were looked at."""
 
-    count: int
+    done: int
     after: tuple[datetime, UUID] | None
 
 

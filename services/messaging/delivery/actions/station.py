@@ -269,7 +269,7 @@ class Station:
     async def sort_receipts(self, link: Link) -> int:
         """Give a page of receipts to their messages; at the end hand over again what cannot have been accepted."""
         desk, now = self.desk, self.desk.clock()
-        done = await receipts.sort(
+        page = await receipts.sort(
             desk.uow,
             desk.caller,
             gateway=link.name,
@@ -278,8 +278,8 @@ class Station:
             grace=self._patience.grace,
             after=link.sorted_to,
         )
-        link.sorted_to = done.after
-        if done.after is None and self._is_steady(link):
+        link.sorted_to = page.after
+        if page.after is None and self._is_steady(link):
             await receipts.fence(
                 desk.uow,
                 desk.caller,
@@ -287,7 +287,7 @@ class Station:
                 caps=link.gateway.caps,
                 now=now,
             )
-        return done.count or int(done.after is not None)
+        return page.done or int(page.after is not None)
 
     def _is_steady(self, link: Link) -> bool:
         """Say whether a link has held so long that what it had to bring has come, and is stored."""
