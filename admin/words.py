@@ -225,7 +225,7 @@ POLICY = {
     3: _l("send again at once"),
 }
 DOUBT = {1: _l("no answer came"), 2: _l("the record of a machine was lost")}
-PROTOCOL = {1: "SMPP", 2: "CMPP", 3: "HTTP", 4: _l("File")}
+PROTOCOL = {1: "SMPP", 2: "CMPP 2.0", 3: "CMPP 3.0", 4: "HTTP", 5: _l("File")}
 GATEWAY = {1: _l("Running"), 2: _l("Held back")}
 GATEWAY_TONES = {1: "good", 2: "warn"}
 LINK = {

@@ -87,7 +87,7 @@ def reason(_view: Any, _context: Any, row: pb.Message, _name: str) -> Markup:
     found = why(row)
     if not found:
         return formats.NONE
-    return Markup('<span title="{0}">{0}</span>').format(found)
+    return Markup('<span class="why" title="{0}">{0}</span>').format(found)
 
 
 def customer_link(view: Any, _context: Any, row: pb.Message, _name: str) -> Markup:
