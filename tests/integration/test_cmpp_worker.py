@@ -24,7 +24,7 @@ LONG = messages.BODY + "请携带本人有效身份证件和存单，于营业�
 @pytest_asyncio.fixture(loop_scope="session")
 async def town(bank):
     """Eight customers of a teller."""
-    running = await messages.start(bank, NUMBERS)
+    running = await messages.with_tokens(bank, await messages.start(bank, NUMBERS))
     yield running
     await messages.stop(running)
 
@@ -55,10 +55,9 @@ def environment(town, centre, protocol, state):
         "GUANHU_MESSAGING_DSN": frame.settings.own.dsn,
         "GUANHU_MESSAGING_BULK_DSN": frame.settings.own.bulk_dsn,
         "GUANHU_MESSAGING_GATEWAYS": json.dumps([gateway]),
-        **{
-            f"GUANHU_{name}_ADDRESS": f"127.0.0.1:{free_port()}"
-            for name in ("ALLOCATION", "CUSTOMER", "ENGAGEMENT")
-        },
+        "GUANHU_ALLOCATION_ADDRESS": town.allocation.address,
+        "GUANHU_CUSTOMER_ADDRESS": town.customer.address,
+        "GUANHU_ENGAGEMENT_ADDRESS": f"127.0.0.1:{free_port()}",
     }
 
 

@@ -24,9 +24,8 @@ from tests import messages
 from tests.aggregator import PUSH_SECRET, AliyunCentre, TencentCentre
 from tests.file_rig import FileRig
 from tests.http_rig import HttpRig
-from tests.integration.test_sender import counted, going_out
 from tests.listening import until
-from tests.messages import Sender, counts, get
+from tests.messages import Sender, counted, counts, get, going_out
 
 NUMBERS = [f"{number:02}" for number in range(1, 7)]
 

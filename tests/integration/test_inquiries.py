@@ -28,9 +28,8 @@ from tests.contract.messaging.test_delivery import listed, unknown
 from tests.file_rig import FileRig
 from tests.http_rig import HttpRig, free_port
 from tests.integration.test_driver_choice import sender_of
-from tests.integration.test_sender import counted, going_out
 from tests.listening import until
-from tests.messages import counts, get, mobile_of
+from tests.messages import counted, counts, get, going_out, mobile_of
 from tests.sms import Worker, environment
 
 NUMBERS = [f"{number:02}" for number in range(1, 13)]

@@ -1,5 +1,6 @@
 """Messages one by one: in which state and why, found by customer, batch, state, sender and time, and handed out."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from services.chassis.wiretypes import time_to
 from services.messaging.delivery.actions import receipts
 from services.messaging.delivery.actions.flight import Key
 from services.messaging.delivery.actions.settle import Settlement, send_again, settle
-from services.messaging.delivery.rules import Answer, DoubtCause, Slot
+from services.messaging.delivery.rules import Answer, DoubtCause, Slot, Tenure
 from tests import messages
 from tests.builders import request_id
 from tests.messages import (
@@ -334,9 +335,13 @@ async def test_a_lost_machine_leaves_doubts_that_say_so(town, tmp_path):
     await a_batch(town, "01", "02")
     await town.messaging.sql(
         "UPDATE chunks SET state = 1, worker = 'gone', boot = 'gone', lease_time = $1",
-        town.messaging.frame.clock() - timedelta(minutes=16),
+        town.messaging.frame.clock(),
     )
-    (await Sender(town, tmp_path / "flight").open()).close()
+    sender = await Sender(town, tmp_path / "flight", tenure=Tenure(1)).open()
+    await sender.station.watch()
+    await asyncio.sleep(0.6)
+    await sender.station.watch()
+    sender.close()
     page = await unknown(town)
 
     assert [one.doubt.cause for one in page.messages] == [
