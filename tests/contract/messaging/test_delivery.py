@@ -17,6 +17,7 @@ from services.messaging.delivery.actions import receipts
 from services.messaging.delivery.actions.flight import Key
 from services.messaging.delivery.actions.settle import Settlement, send_again, settle
 from services.messaging.delivery.rules import Answer, DoubtCause, Slot, Tenure
+from services.messaging.gateways.memory import RememberingGateway
 from tests import messages
 from tests.builders import request_id
 from tests.messages import (
@@ -35,6 +36,7 @@ from tests.refusals import read, refused
 
 NUMBERS = [f"{number:02}" for number in range(1, 13)]
 CALLER = service_caller("messaging")
+HOUR = timedelta(hours=1)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -374,6 +376,21 @@ async def test_attempts_count_what_was_handed_over(town, tmp_path):
         "01": (batch_pb2.RECIPIENT_STATE_SENT, 2),
         "02": (batch_pb2.RECIPIENT_STATE_SENT, 1),
     }
+
+
+async def test_silence_proves_nothing_where_receipts_are_not_heard_or_may_be_lost(town):
+    """While a batch is being sent the fence passes such gateways over; it holds where receipts are kept for us."""
+    batch = await a_batch(town, "01", "02")
+    await settled(town, batch, Answer(1, Slot.AMBIGUOUS), certain_after=-HOUR)
+    frame, caps = town.messaging.frame, RememberingGateway().caps
+    fenced = [
+        await receipts.fence(
+            frame.uow, CALLER, gateway="demo", caps=one, now=frame.clock()
+        )
+        for one in (caps._replace(receipts=False), caps._replace(can_query=True), caps)
+    ]
+
+    assert fenced == [0, 0, 1]
 
 
 async def test_what_is_known_of_one_attempt_says_nothing_of_the_next(town):

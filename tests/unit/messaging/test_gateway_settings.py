@@ -173,6 +173,6 @@ async def test_the_alphabet_of_the_air_is_the_gateways(
         uow=None, caller=service_caller("messaging"), vault=vault, clock=frame.clock
     )
     link = links_of(frame, Outside())["bank"]
-    sent = Lane(desk, link)._outgoing(claim, 0)
+    [sent] = Lane(desk, link)._letters(claim)([0])
 
     assert (sent.text, sent.encoding, sent.segments) == (text, kind, segments)
