@@ -128,7 +128,8 @@ class FeedServicer(events_pb2_grpc.FeedServiceServicer):
                 yield events_pb2.FollowHeadsResponse(heads=moved)
             self._woken.clear()
             try:
-                await asyncio.wait_for(self._woken.wait(), 1)
+                async with asyncio.timeout(1):
+                    await self._woken.wait()
             except TimeoutError:
                 continue
 

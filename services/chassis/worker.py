@@ -221,7 +221,9 @@ async def repeat(
             await asyncio.sleep(POLL_SECONDS)
             continue
         try:
-            await asyncio.wait_for(woken.wait(), POLL_SECONDS)
+            # wait_for of Python 3.11 loses a cancellation that comes together with what it waits for
+            async with asyncio.timeout(POLL_SECONDS):
+                await woken.wait()
         except TimeoutError:
             continue
 

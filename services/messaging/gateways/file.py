@@ -231,7 +231,8 @@ class FileGateway:
 
     async def _wait(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._queued.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._queued.wait()
         except TimeoutError:
             return
         self._queued.clear()

@@ -121,7 +121,8 @@ class HttpGateway:
     async def _held(self) -> bool:
         """Wait until the next look; say whether nothing cast doubt on the link meanwhile."""
         try:
-            await asyncio.wait_for(self._doubt.wait(), self._settings.timers.probe)
+            async with asyncio.timeout(self._settings.timers.probe):
+                await self._doubt.wait()
         except TimeoutError:
             return True
         return False

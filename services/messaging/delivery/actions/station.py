@@ -252,7 +252,8 @@ class Station:
         """Store what was heard, then acknowledge it; a store that is away leaves it with the centre."""
         if not link.heard:
             try:
-                await asyncio.wait_for(link.arrived.wait(), 1)
+                async with asyncio.timeout(1):
+                    await link.arrived.wait()
             except TimeoutError:
                 return 0
             await asyncio.sleep(GATHER_SECONDS)

@@ -135,7 +135,8 @@ async def _room(link: Link, wanted: int) -> int:
             await asyncio.sleep(min(wait, ROOM_SECONDS))
             continue
         try:
-            await asyncio.wait_for(link.gateway.wait_room(), ROOM_SECONDS)
+            async with asyncio.timeout(ROOM_SECONDS):
+                await link.gateway.wait_room()
         except (TimeoutError, GatewayEnded):
             return 0
     return 0
