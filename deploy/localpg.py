@@ -4,7 +4,6 @@ PostgreSQL out of a wheel, for whoever gives no data source: on loopback, with a
 The wheel's own manager is not used: it widens the rights of every folder above and takes a dead server for a live one.
 """
 
-import ctypes
 import importlib.util
 import os
 import pwd
@@ -12,10 +11,10 @@ import secrets
 import shutil
 import signal
 import socket
-import struct
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 START_SECONDS = 60
@@ -35,15 +34,7 @@ UNSAFE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"
 """For tests only: what a power cut would lose is not worth waiting for."""
 
 
-LIBC = ctypes.CDLL(None, use_errno=True)
-"""Opened here: a child between fork and exec must not open anything."""
-
-PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 8, 47, 2
-
-READ_ANYWHERE = (2, 1)
-"""CAP_DAC_READ_SEARCH, and CAP_DAC_OVERRIDE where a container left only that (source: linux/capability.h)."""
-
-CAPABILITY_VERSION_3 = 0x20080522
+DEMOTED = Path(__file__).with_name("demoted.py")
 
 
 class LocalPostgresError(RuntimeError):
@@ -92,21 +83,6 @@ def _unprivileged() -> tuple[int, int] | None:
     )
 
 
-def _become(user: int, group: int, *, keep: Sequence[int] | None) -> None:
-    """Drop root for *user*; keep the first of the capabilities *keep* that can be had, through exec, and no other."""
-    if keep:
-        LIBC.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
-    os.setgroups([])
-    os.setgid(group)
-    os.setuid(user)
-    for capability in keep or ():
-        mask = 1 << capability
-        header = struct.pack("Ii", CAPABILITY_VERSION_3, 0)
-        if LIBC.capset(header, struct.pack("6I", mask, mask, mask, 0, 0, 0)) == 0:
-            LIBC.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0)
-            return
-
-
 class LocalPostgres:
     """One server with its data under one folder."""
 
@@ -127,31 +103,18 @@ class LocalPostgres:
         self._as = _unprivileged()
         self._confined = False
 
-    def _demote(self) -> Callable[[], None]:
-        """Return what the child does first: drop root, and ask to be stopped when its parent dies."""
-        keep = READ_ANYWHERE if self._confined else None
-
-        def demote() -> None:
-            if self._as is not None:
-                _become(*self._as, keep=keep)
-            if hasattr(LIBC, "prctl"):
-                LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGINT)
-
-        return demote
+    def _command(
+        self, program: str, *arguments: str, cwd: Path = Path("/")
+    ) -> list[str]:
+        """Return what runs a program of the wheel in *cwd*, as the unprivileged user where this process is root."""
+        user = ":".join(map(str, self._as)) if self._as else "-"
+        keep = "keep" if self._confined else "-"
+        start = [sys.executable, "-I", "-S", str(DEMOTED), user, keep, str(cwd)]
+        return [*start, str(self._bin / program), *arguments]
 
     def _run(self, program: str, *arguments: str, cwd: Path = Path("/")) -> None:
-        demote = self._demote()
-
-        def prepare() -> None:
-            demote()
-            os.chdir(cwd)
-
-        subprocess.run(
-            [str(self._bin / program), *arguments],
-            check=True,
-            capture_output=True,
-            preexec_fn=prepare,
-        )
+        command = self._command(program, *arguments, cwd=cwd)
+        subprocess.run(command, check=True, capture_output=True)
 
     def _own(self, path: Path) -> None:
         if self._as is not None:
@@ -265,16 +228,10 @@ class LocalPostgres:
         while time.monotonic() < end:
             with (self.root / "postgres.log").open("ab") as log:
                 self._process = subprocess.Popen(
-                    [
-                        str(self._bin / "postgres"),
-                        "-D",
-                        str(self.root / "data"),
-                        *options,
-                    ],
+                    self._command("postgres", "-D", str(self.root / "data"), *options),
                     stdout=log,
                     stderr=log,
                     cwd="/",
-                    preexec_fn=self._demote(),
                     process_group=0,
                 )
             while self._process.poll() is None and time.monotonic() < end:

@@ -8,6 +8,7 @@ number reaches the centre twice, who planned or confirmed does not approve, and 
 import asyncio
 from collections import Counter
 from datetime import timedelta
+from itertools import count
 
 import pytest_asyncio
 from guanhu.messaging.v1 import batch_pb2 as pb
@@ -247,9 +248,13 @@ class Life(RuleBasedStateMachine):
         await self._rests()
 
     async def _rests(self):
-        """Wait until the lane has ended, or waits for answers with nothing more to write."""
+        """Wait until the lane has ended, or waits for answers with nothing more to write; its lease is renewed."""
         gateway = self.sender.gateway
-        while not self.task.done():
+        for turn in count():
+            if self.task.done():
+                break
+            if turn % 100 == 99:
+                await self.sender.station.beat()
             run = next(iter(self.sender.desk.runs), None)
             if run and gateway._unanswered and not (run.left and gateway.room()):
                 return
