@@ -101,8 +101,8 @@ def until(ask, fits, seconds=SECONDS):
     return found
 
 
-def bring(start, folder, lines):
-    """Import customers as core banking brings them today."""
+def bring(start, folder, lines, source):
+    """Import customers as a system of the bank brings them: each of them brings one snapshot a day."""
     with (folder / "customers.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, lines[0])
         table.writeheader()
@@ -110,7 +110,7 @@ def bring(start, folder, lines):
     secrets = f"{start.told['GUANHU_STATE']}/secrets"
     today = day_of(system_clock()).isoformat()
     subprocess.run(
-        [GUANHU, "import", folder, "--date", today],
+        [GUANHU, "import", folder, "--date", today, "--source", source],
         env={**start.told, "GUANHU_SECRETS_DIR": secrets},
         timeout=60,
         check=True,

@@ -9,7 +9,7 @@ from playwright.sync_api import sync_playwright
 from deploy import browser
 from tests.e2e.test_local import Start, environment
 
-PACE = 8
+PACE = 6
 """Messages a second that the demonstration bank hands over: slow enough to see it happen."""
 
 

@@ -75,7 +75,7 @@ def story(demonstration, chromium, tmp_path_factory):
         request_id=request_id(),
     )
     found.operator.ask("messaging", ParameterServiceStub, "SetParameter", hours)
-    bring(demonstration, tmp_path_factory.mktemp("core-banking"), newcomers())
+    bring(demonstration, tmp_path_factory.mktemp("story"), newcomers(), "story")
     given_away(found)
     own = until(lambda: customers_of(found.teller), lambda held: set(NEW) <= set(held))
     gold = {key: one for key, one in own.items() if one.tier == GOLD}

@@ -25,7 +25,7 @@ NAMES = {REFUSES: "拒绝者", ASKS: "提问者"}
 @pytest.fixture(scope="module")
 def branch(demonstration, chromium, tmp_path_factory):
     """The head of a branch and the reviewer of templates, with two customers that core banking has just brought."""
-    bring(demonstration, tmp_path_factory.mktemp("core-banking"), customers())
+    bring(demonstration, tmp_path_factory.mktemp("inbox"), customers(), "inbox")
     manager = Desk(demonstration, chromium, "branch_manager")
     teller = Desk(demonstration, chromium, "open_counter_teller")
     return SimpleNamespace(start=demonstration, manager=manager, teller=teller)
@@ -171,9 +171,10 @@ def test_a_question_is_read_and_closed(branch):
     """The first page counts it, its page shows the text with batch and customer, and a remark closes it."""
     page = branch.manager.page
     page.goto(branch.start.address("portal") + "/admin/")
-    expect(page.get_by_text("有 1 条客户回复待您处理。")).to_be_visible()
+    waiting = page.get_by_role("link", name="客户回复 1 等待回复")
+    expect(waiting).to_be_visible()
     first = faultless(page)
-    page.get_by_role("link", name="打开客户回复").click()
+    waiting.click()
     expect(page.get_by_role("link", name=NAMES[ASKS])).to_be_visible()
     expect(page.get_by_role("link", name=NAMES[REFUSES])).to_have_count(0)
     listed = faultless(page)
@@ -195,7 +196,7 @@ def test_a_question_is_read_and_closed(branch):
     page.get_by_role("button", name="中文").click()
     page.goto(branch.start.address("portal") + "/admin/")
 
-    expect(page.get_by_text("条客户回复待您处理")).to_have_count(0)
+    expect(page.get_by_role("link", name="客户回复 0 等待回复")).to_be_visible()
     assert first == listed == shown == closed == english == []
     assert branch.manager.faults == []
     assert replies(branch)[ASKS].close_remark == "已电话答复客户"

@@ -148,7 +148,7 @@ def test_5_it_is_edited_approved_and_its_revisions_stay(desks):
     page = at_template(desks.manager)
     page.get_by_role("button", name="通过").click()
     expect(page.get_by_text("模板已通过，可用于批量短信。")).to_be_visible()
-    rows = page.get_by_role("region").get_by_role("row")
+    rows = page.get_by_role("group", name="历史版本").get_by_role("row")
 
     expect(rows).to_have_count(3)
     expect(rows.nth(1)).to_contain_text(BETTER)
@@ -161,7 +161,9 @@ def test_5_it_is_edited_approved_and_its_revisions_stay(desks):
 def test_6_whoever_may_not_edit_is_offered_nothing(desks, demonstration):
     """An auditor reads template and revisions and has no button; the edit page refuses."""
     page = at_template(desks.auditor)
-    expect(page.get_by_role("region").get_by_role("row")).to_have_count(3)
+    expect(page.get_by_role("group", name="历史版本").get_by_role("row")).to_have_count(
+        3
+    )
     expect(page.get_by_role("link", name="编辑")).to_have_count(0)
     name = the_template(desks.auditor).name
     answer = page.goto(
