@@ -32,7 +32,7 @@ from tests.builders import request_id
 from tests.desks import Desk, bring, sound, until
 
 BRANCH = 1102
-MANAGER, TELLER, COLLEAGUE = "110201", "110207", "110203"
+MANAGER, TELLER = "110201", "110207"
 REFUSES, ASKS, TWIN, OTHER_TWIN, QUIET = map(str, range(6999000021, 6999000026))
 NEW = {
     REFUSES: ("拒收人", "13800980002"),
