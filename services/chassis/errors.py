@@ -167,6 +167,7 @@ def refusal_of(error: BaseException) -> Refusal | None:
     lost = isinstance(error, OSError) or type(error).__name__ in {
         "InterfaceError",
         "ConnectionDoesNotExistError",
+        "InternalClientError",  # asyncpg, of a connection that broke while it was given back
     }
     if lost or state.startswith(("08", "57P")):
         return Unavailable("STORE_UNAVAILABLE", retry_after=1)

@@ -135,7 +135,7 @@ class Life(RuleBasedStateMachine):
         self.do(self._connect())
         if ahead:
             self.is_confirmed()
-        if ahead and self.state == AWAITING:
+        if ahead > 1 and self.state == AWAITING:
             self.is_approved()
 
     @precondition(lambda self: self.state == PLANNED)
