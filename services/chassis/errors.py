@@ -164,11 +164,15 @@ def refusal_of(error: BaseException) -> Refusal | None:
         return Exhausted("STORE_FULL")
     if state == "57014":
         return Refused(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_TOO_SHORT")
-    lost = isinstance(error, OSError) or type(error).__name__ in {
-        "InterfaceError",
-        "ConnectionDoesNotExistError",
-        "InternalClientError",  # asyncpg, of a connection that broke while it was given back
-    }
+    lost = (
+        isinstance(error, OSError)
+        or type(error).__name__
+        in {
+            "InterfaceError",
+            "ConnectionDoesNotExistError",
+            "InternalClientError",  # asyncpg, of a connection that broke while it was given back
+        }
+    )
     if lost or state.startswith(("08", "57P")):
         return Unavailable("STORE_UNAVAILABLE", retry_after=1)
     return None
