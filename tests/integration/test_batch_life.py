@@ -8,7 +8,6 @@ number reaches the centre twice, who planned or confirmed does not approve, and 
 import asyncio
 from collections import Counter
 from datetime import timedelta
-from itertools import count
 
 import pytest_asyncio
 from guanhu.messaging.v1 import batch_pb2 as pb
@@ -24,6 +23,7 @@ from hypothesis.stateful import (
 )
 
 from services.messaging.delivery.actions import lane
+from services.messaging.delivery.actions.link import SLOWED_SECONDS
 from services.messaging.delivery.actions.station import Patience
 from tests import messages
 from tests.messages import (
@@ -248,15 +248,18 @@ class Life(RuleBasedStateMachine):
         await self._rests()
 
     async def _rests(self):
-        """Wait until the lane has ended, or waits for answers with nothing more to write; its lease is renewed."""
+        """Wait until the lane has ended, or writes nothing more before it has answers."""
         gateway = self.sender.gateway
-        for turn in count():
-            if self.task.done():
-                break
-            if turn % 100 == 99:
-                await self.sender.station.beat()
+        written, since = len(gateway.submitted), self.loop.time()
+        while not self.task.done():
             run = next(iter(self.sender.desk.runs), None)
             if run and gateway._unanswered and not (run.left and gateway.room()):
+                return
+            if written != len(gateway.submitted) or not gateway._unanswered:
+                written, since = len(gateway.submitted), self.loop.time()
+            # one that was not taken is tried again by the next who claims the chunk, once the last answer is there
+            if self.loop.time() - since > 2 * SLOWED_SECONDS:
+                await self.sender.station.beat()
                 return
             await asyncio.sleep(0.005)
         await self.task
