@@ -57,11 +57,13 @@ async def fly(protocol, address, record, window, count):
     """Hand over *count* messages, as a lane does."""
     gateway = gateway_of(protocol, address, int(window))
     link = Link("trial", gateway, Terms("95599"), system_clock)
-    rows = [Ready(place, str(place), b"", b"", 1) for place in range(int(count))]
+    ordinals, none = range(int(count)), [b""] * int(count)
+    numbers = [str(place) for place in ordinals]
+    ready = Ready(ordinals, numbers, none, none, [1] * int(count))
     key = Key(1, UUID(int=1), 0)
     run = Run(
-        Claim(key, "trial", 1, 0, len(rows) - 1, rows),
-        Flight(Path(record), range(len(rows))),
+        Claim(key, "trial", 1, 0, int(count) - 1, ready),
+        Flight(Path(record), ordinals),
     )
     await gateway.start(link)
     slow = [answer_slowly(gateway)] if protocol == "memory" else []
@@ -73,7 +75,12 @@ async def hand_over(run, link):
     while run.left:
         await link.gateway.wait_room()
         places = run.take(link.grant(run.open))
-        link.hand_over(run, places, [outgoing(place) for place in places])
+        tokens = link.tokens(len(places))
+        batch = [
+            outgoing(place)._replace(token=token)
+            for token, place in zip(tokens, places, strict=True)
+        ]
+        link.hand_over(run, places, batch)
         print(run.next, flush=True)
         await asyncio.sleep(0)
     await asyncio.Event().wait()

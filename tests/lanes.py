@@ -23,24 +23,28 @@ NOON = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 def a_claim(chunk):
     """Return a chunk of a thousand messages."""
     first = chunk * 1000
-    rows = [Ready(first + n, f"{first + n}", b"", b"", 1) for n in range(1000)]
-    return Claim(Key(101, UUID(int=1), chunk), "demo", 1, first, first + 999, rows)
+    ordinals = range(first, first + 1000)
+    none = [b""] * 1000
+    numbers = [str(ordinal) for ordinal in ordinals]
+    ready = Ready(ordinals, numbers, none, none, [1] * 1000)
+    return Claim(Key(101, UUID(int=1), chunk), "demo", 1, first, first + 999, ready)
 
 
-def outgoing(run, place):
+def outgoing(run, token, place):
     """Return the message at one place of a chunk."""
-    number = f"86138{run.claim.rows[place].ordinal:08}"
-    return Outgoing(0, number, "9559901", "您好", "ucs2", b"\0\1")
+    number = f"86138{run.claim.ready.ordinals[place]:08}"
+    return Outgoing(token, number, "9559901", "您好", "ucs2", b"\0\1")
 
 
 async def hand_over(link, claim, folder):
     """Hand one chunk over as a lane does, and return it."""
     path = folder / claim.key.file
-    run = Run(claim, Flight(path, [row.ordinal for row in claim.rows]))
+    run = Run(claim, Flight(path, claim.ready.ordinals))
     while run.left or run.unanswered:
         if granted := run.left and link.grant(min(BURST, run.open)):
             places = run.take(granted)
-            link.hand_over(run, places, [outgoing(run, place) for place in places])
+            pairs = zip(link.tokens(granted), places, strict=True)
+            link.hand_over(run, places, [outgoing(run, *pair) for pair in pairs])
             await asyncio.sleep(0)
         elif run.left and (wait := link.wait()) > 0:
             await asyncio.sleep(min(wait, 0.2))
@@ -73,4 +77,4 @@ async def send(settings, folder, *, chunks, rate):
 
 def states_of(runs):
     """Return how many messages of *runs* stand in each state, by their flight records."""
-    return Counter(answer.state for run in runs for answer in run.flight.answers())
+    return Counter(state for run in runs for state in run.flight.answers().states)

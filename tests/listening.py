@@ -18,8 +18,8 @@ class Core:
         self.acks = True
         self.refuses = lambda heard: False
 
-    def submitted(self, result):
-        self.results.append(result)
+    def submitted(self, results):
+        self.results += results
 
     def receipt(self, receipt):
         self._take(receipt, self.receipts)

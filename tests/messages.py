@@ -275,7 +275,7 @@ async def contacts(town):
     found = Counter()
     for row in rows:
         request = work_log_pb2.RecordBatchContactsRequest.FromString(row["request"])
-        found.update(one.customer for one in request.contacts)
+        found.update(name for one in request.contacts for name in one.customers)
     return found
 
 

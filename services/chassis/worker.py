@@ -200,9 +200,12 @@ class DueRunner:
 
 
 async def repeat(
-    name: str, step: Callable[[], Awaitable[int]], woken: asyncio.Event | None = None
+    name: str,
+    step: Callable[[], Awaitable[int]],
+    woken: asyncio.Event | None = None,
+    pause: float = POLL_SECONDS,
 ) -> None:
-    """Call *step* for ever: again at once while it finds work, else after a second or when *woken* since it began."""
+    """Call *step* for ever: again at once while it finds work, else after a *pause* or when *woken* since it began."""
     failing = False
     while True:
         found = 0
@@ -218,11 +221,11 @@ async def repeat(
         if found:
             continue
         if woken is None:
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(pause)
             continue
         try:
             # wait_for of Python 3.11 loses a cancellation that comes together with what it waits for
-            async with asyncio.timeout(POLL_SECONDS):
+            async with asyncio.timeout(pause):
                 await woken.wait()
         except TimeoutError:
             continue

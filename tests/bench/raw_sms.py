@@ -23,7 +23,7 @@ def submit(sequence, number):
         long=False,
         data_coding=8,
         receipt=True,
-        validity=None,
+        validity=codec.absolute_time(None),
         reference=b"\0\1",
     )
     return codec.pdu(codec.SUBMIT, sequence, body)

@@ -158,7 +158,7 @@ async def test_what_a_dead_process_wrote_is_settled_as_sent(town, outbox, tmp_pa
     gateway = FileGateway(outbox.settings(most_seconds=600))
     sender = await sender_of(town, tmp_path / "flight", gateway)
     answers = []
-    sender.link.submitted = answers.append
+    sender.link.submitted = answers.extend
     sending = asyncio.create_task(sender.lane.step())
     await until(lambda: len(answers) == 2)
     sender.link.link_lost([one.token for one in answers], "killed")

@@ -298,7 +298,7 @@ async def test_a_gateway_without_receipts_repeats_only_for_at_least_once(
     sender = await sender_of(town, tmp_path / "flight", gateway)
     await sender.station.beat()
     answers, take = [], sender.link.submitted
-    sender.link.submitted = answers.append
+    sender.link.submitted = answers.extend
     sending = asyncio.create_task(sender.lane.step())
     await until(lambda: len(answers) == 2)
     sender.link.submitted = take

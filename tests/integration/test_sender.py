@@ -76,7 +76,11 @@ async def test_everybody_gets_one_message_and_engagement_hears_once(town, folder
     assert {one.text for one in sender.gateway.submitted} == {batch_text(done)}
     assert done.state == pb.BATCH_STATE_FINISHED
     assert counts(done) == await counted(town, batch) == (0, 0, 12, 0, 0, 0, 0, 0)
-    assert [len(one.lines) for one in settled] == [12]
+    names = [name for one in settled for line in one.lines for name in line.customers]
+    assert Counter(names) == told
+    assert {line.state for one in settled for line in one.lines} == {
+        pb.RECIPIENT_STATE_SENT
+    }
     assert (ended.accepted_count, ended.total_count) == (12, 12)
     assert told == Counter(f"customers/{number}" for number in NUMBERS)
     assert not list(folder.rglob("*.flight"))

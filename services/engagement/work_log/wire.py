@@ -32,6 +32,9 @@ SHEET = tuple(
 )
 """Paths of the sheet that a contact can write; checked here, since the customer service gets them by errand."""
 
+MOST_CONTACTS = 1000
+"""Customers of a batch that one request may hold."""
+
 
 def contact_from(request: pb.RecordContactRequest) -> Contact:
     """Return the contact that a request tells."""
@@ -116,7 +119,12 @@ def work_log_to(row: Any) -> pb.WorkLog:
 
 
 def batch_from(request: pb.RecordBatchContactsRequest) -> BatchContacts:
-    """Return whom a batch reached."""
+    """Return whom a batch reached; refuse FIELD_INVALID for more customers than one request may hold."""
+    if sum(len(one.customers) for one in request.contacts) > MOST_CONTACTS:
+        problem = f"more than {MOST_CONTACTS} customers"
+        raise Invalid(
+            "FIELD_INVALID", fields={"contacts": problem}, count=1, named="contacts"
+        )
     return BatchContacts(
         branch_id=request.branch_id,
         batch_id=UUID(key_of("batches", request.batch)),
@@ -124,8 +132,10 @@ def batch_from(request: pb.RecordBatchContactsRequest) -> BatchContacts:
         template=request.template_display_name,
         event_type=request.event_type,
         contacts=[
-            (key_of("customers", one.customer), _moment(one))
+            (key_of("customers", customer), moment)
             for one in request.contacts
+            for moment in [_moment(one)]
+            for customer in one.customers
         ],
     )
 

@@ -79,15 +79,18 @@ MOVING = """
 RECENT = """
     SELECT DISTINCT branch_id FROM batches
     WHERE gateway = $1 AND (state IN (4, 5) OR update_time > $2) ORDER BY 1"""
+# What has an outcome is looked up once for the chunk, not for each message: the planner may believe the table empty.
 LOADED = """
-    SELECT r.ordinal, r.number, r.mobile_index, r.message, r.segments
-    FROM recipients AS r
-    LEFT JOIN outcomes AS o ON o.branch_id = r.branch_id AND o.batch_id = r.batch_id AND o.ordinal = r.ordinal
-    LEFT JOIN unknowns AS u ON u.branch_id = r.branch_id AND u.batch_id = r.batch_id AND u.ordinal = r.ordinal
-        AND u.end_time IS NULL
-    WHERE r.branch_id = $1 AND r.batch_id = $2 AND r.chunk = $3 AND r.ordinal BETWEEN $4 AND $5
-      AND o.ordinal IS NULL AND u.ordinal IS NULL
-    ORDER BY r.ordinal"""
+    SELECT coalesce(array_agg(r.ordinal), '{}') AS ordinals, coalesce(array_agg(r.number), '{}') AS numbers,
+           coalesce(array_agg(r.mobile_index), '{}') AS indexes, coalesce(array_agg(r.message), '{}') AS messages,
+           coalesce(array_agg(r.segments), '{}') AS segments
+    FROM (SELECT ordinal, number, mobile_index, message, segments FROM recipients
+          WHERE branch_id = $1 AND batch_id = $2 AND chunk = $3 AND ordinal BETWEEN $4 AND $5
+            AND ordinal NOT IN (SELECT o.ordinal FROM outcomes AS o WHERE o.branch_id = $1 AND o.batch_id = $2
+                                AND o.ordinal BETWEEN $4 AND $5)
+            AND ordinal NOT IN (SELECT u.ordinal FROM unknowns AS u WHERE u.branch_id = $1 AND u.batch_id = $2
+                                AND u.end_time IS NULL AND u.ordinal BETWEEN $4 AND $5)
+          ORDER BY ordinal) AS r"""
 MARKED = """
     SELECT number, about, act, channel, purpose, place FROM refusals
     WHERE branch_id = $1 AND number = ANY ($2::text[])"""
@@ -137,17 +140,27 @@ FENCED = """
 
 class Ready(NamedTuple):
     """
-    One message of a chunk that is still to be handed over, sealed: the columns of LOADED in their order.
+    The messages of a chunk that are still to be handed over, in their order: the columns of LOADED.
 
-    ``reason`` says why it must not be handed over after all.
+    Args:
+        ordinals: Which.
+        numbers: The customers'.
+        indexes: Of their mobiles.
+        messages: Number and text, sealed.
+        segments: Messages each travels as.
+
     """
 
-    ordinal: int
-    number: str
-    mobile_index: bytes
-    message: bytes
-    segments: int
-    reason: int = 0
+    ordinals: Sequence[int] = ()
+    numbers: Sequence[str] = ()
+    indexes: Sequence[bytes] = ()
+    messages: Sequence[bytes] = ()
+    segments: Sequence[int] = ()
+
+    @property
+    def by_ordinal(self) -> dict[int, str]:
+        """Return the customers' numbers by ordinal."""
+        return dict(zip(self.ordinals, self.numbers, strict=True))
 
 
 async def late(

@@ -1,10 +1,11 @@
 """What is decided at the last moment: who refused since, whether the hour fits, and what an answer means."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
+from itertools import compress
 from typing import NamedTuple
 from uuid import UUID
 
@@ -48,13 +49,12 @@ class Slot(IntEnum):
     EXCLUDED = 6
 
 
-TAKEN = {
-    "accepted": Slot.ACCEPTED,
+REFUSED = {
     "rejected": Slot.FAILED,
     "throttled": Slot.NOT_TAKEN,
     "temporary": Slot.NOT_TAKEN,
 }
-"""What is known of a message by the centre's verdict; any other verdict leaves it ambiguous."""
+"""What is known of a message that was not accepted, by the centre's verdict; any other verdict leaves it ambiguous."""
 
 TRIES = 3
 """How often a message is handed over when the centre has passing trouble."""
@@ -105,14 +105,51 @@ class Mark:
         return self.channel in (0, channel) and self.purpose in (0, purpose)
 
 
-class Answer(NamedTuple):
-    """What is known of one message: the slot's state, and what the centre said where it said something."""
+class Answers(NamedTuple):
+    """
+    What is known of messages, a column each: a thousand are told at a time.
 
-    ordinal: int
-    state: Slot
-    code: int = 0
-    gateway_message: str = ""
-    moment: float = 0.0
+    Args:
+        ordinals: Which messages.
+        states: What is known of each, as ``Slot`` numbers it.
+        codes: What the centre's status was, or why a message was left out.
+        messages: The centre's own numbers, empty where it gave none.
+        moments: When it answered, in seconds since 1970; 0 where nobody knows.
+
+    """
+
+    ordinals: Sequence[int]
+    states: Sequence[int]
+    codes: Sequence[int]
+    messages: Sequence[str]
+    moments: Sequence[float]
+
+    def some(self, chosen: Sequence[bool]) -> "Answers":
+        """Return those at *chosen* places."""
+        return Answers(
+            list(compress(self.ordinals, chosen)),
+            list(compress(self.states, chosen)),
+            list(compress(self.codes, chosen)),
+            list(compress(self.messages, chosen)),
+            list(compress(self.moments, chosen)),
+        )
+
+    @property
+    def ambiguous(self) -> list[int]:
+        """Return the ordinals of messages that may have been accepted without anybody knowing."""
+        if UNSURE.isdisjoint(self.states):
+            return []
+        pairs = zip(self.ordinals, self.states, strict=True)
+        return [ordinal for ordinal, state in pairs if state in UNSURE]
+
+
+NOTHING_KNOWN = Answers((), (), (), (), ())
+
+
+def nobody_knows(ordinals: Sequence[int]) -> Answers:
+    """Return that nothing is known of messages that may have been handed over."""
+    n = len(ordinals)
+    return Answers(ordinals, [Slot.AMBIGUOUS] * n, [0] * n, [""] * n, [0.0] * n)
 
 
 def about(act: int) -> About:
@@ -152,24 +189,23 @@ def hour_fits(local: datetime, hours: tuple[int, int]) -> bool:
     return hours[0] <= local.hour < hours[1]
 
 
-def taken(verdict: str, tries: int) -> Slot:
-    """Return what a centre's *verdict* makes of a message that was handed over *tries* times."""
+def refused(verdict: str, tries: int) -> Slot:
+    """Return what a *verdict* other than accepted makes of a message that was handed over *tries* times."""
     if verdict == "temporary" and tries >= TRIES:
         return Slot.FAILED
-    return TAKEN.get(verdict, Slot.AMBIGUOUS)
+    return REFUSED.get(verdict, Slot.AMBIGUOUS)
 
 
-def ambiguous(answer: Answer) -> bool:
-    """Say whether a message may have been accepted without anybody knowing."""
-    return answer.state in (Slot.SENT, Slot.AMBIGUOUS)
+UNSURE = frozenset((Slot.SENT, Slot.AMBIGUOUS))
+"""Slots of messages that may have been accepted without anybody knowing."""
 
 
-def stays_unknown(answer: Answer, policy: int) -> bool:
-    """Say whether a message counts as unknown, rather than as waiting to be handed over again."""
-    return ambiguous(answer) and policy != UnknownPolicy.AT_LEAST_ONCE
+def stays_unknown(policy: int) -> bool:
+    """Say whether a message of which nobody knows counts as unknown, rather than as waiting to be handed over again."""
+    return policy != UnknownPolicy.AT_LEAST_ONCE
 
 
-OUTCOMES = {
+OUTCOMES: Mapping[int, RecipientState] = {
     Slot.ACCEPTED: RecipientState.SENT,
     Slot.FAILED: RecipientState.FAILED,
     Slot.EXCLUDED: RecipientState.EXCLUDED,
@@ -177,11 +213,26 @@ OUTCOMES = {
 """Slots that are settled for good, and where their recipients stand."""
 
 
-def outcome_of(answer: Answer) -> tuple[int, int, str]:
+def outcome_of(state: int, code: int) -> tuple[int, int, str]:
     """Return state, reason and code of the outcome of a settled slot."""
-    state, code = answer.state, answer.code
-    reason = code if state is Slot.EXCLUDED else 0
-    return OUTCOMES[state], reason, str(code) if state is Slot.FAILED else ""
+    reason = code if state == Slot.EXCLUDED else 0
+    return OUTCOMES[state], reason, str(code) if state == Slot.FAILED else ""
+
+
+def certain(known: Answers) -> Answers:
+    """Return those of *known* that are settled for good."""
+    return known.some([state in OUTCOMES for state in known.states])
+
+
+def outcomes(known: Answers) -> Iterator[tuple[tuple[int, int, str], Answers]]:
+    """Yield the outcomes among what is *known*, each with the messages it is the outcome of."""
+    kinds = list(zip(known.states, known.codes, strict=True))
+    alike: dict[tuple[int, int, str], set[tuple[int, int]]] = {}
+    for kind in dict.fromkeys(kinds):
+        if kind[0] in OUTCOMES:
+            alike.setdefault(outcome_of(*kind), set()).add(kind)
+    for outcome, same in alike.items():
+        yield outcome, known.some([kind in same for kind in kinds])
 
 
 RECEIPTS = {

@@ -212,8 +212,8 @@ class GatewayEvents(Protocol):
     link goes on. The others may not raise: the link is dropped then.
     """
 
-    def submitted(self, result: SubmitResult) -> None:
-        """Take the answer to one submission."""
+    def submitted(self, results: Sequence[SubmitResult]) -> None:
+        """Take answers to submissions, all that were read together."""
 
     def receipt(self, receipt: Receipt) -> None:
         """Take a receipt; acknowledge it with ``ack`` once it is durable."""

@@ -8,6 +8,7 @@ from services.messaging.gateways import (
     Outgoing,
     Receipt,
     SubmitResult,
+    Verdict,
     encoding,
 )
 from services.messaging.gateways import cmpp_codec as codec
@@ -66,11 +67,13 @@ class CmppGateway(StreamGateway):
     def _in_words(self, status: int) -> str:
         return in_words(status)
 
-    def answered(self, entry: Entry, status: int, body: bytes) -> None:
-        """Pass the verdict on; the gateway's number of a part that it took is kept for its receipt."""
-        if isinstance(entry, Part) and self._verdicts.get(status) == "accepted":
-            self._receipts.expect(entry.whole, codec.message_id_of(body))
-        super().answered(entry, status, body)
+    def _part_answered(
+        self, part: Part, verdict: Verdict, status: int, body: bytes
+    ) -> None:
+        """Keep the gateway's number of a part that it took for its receipt."""
+        if verdict == "accepted":
+            self._receipts.expect(part.whole, codec.message_id_of(body))
+        super()._part_answered(part, verdict, status, body)
 
     def _whole_ended(self, whole: Whole, result: SubmitResult) -> None:
         super()._whole_ended(whole, result)

@@ -120,9 +120,11 @@ class FileGateway:
     def _away(self, why: str) -> None:
         """Take nothing until the folder is good again; what waits to be written has not been."""
         self._become("connecting", why)
-        while self._queue:
-            message, _ = self._queue.popleft()
-            self._tell_result(SubmitResult(message.token, "temporary", None, 0, why))
+        waiting = [message for message, _ in self._queue]
+        self._queue.clear()
+        self._tell_results(
+            [SubmitResult(one.token, "temporary", None, 0, why) for one in waiting]
+        )
 
     def _keeper_done(self, keeper: asyncio.Task[None]) -> None:
         """Raise the alarm when the keeper fell over something nobody foresaw."""
@@ -206,7 +208,7 @@ class FileGateway:
             except ValueError as fault:
                 reason = f"cannot be encoded: {type(fault).__name__}"
                 result = SubmitResult(message.token, "rejected", None, 0, reason)
-                asyncio.get_running_loop().call_soon(self._tell_result, result)
+                asyncio.get_running_loop().call_soon(self._tell_results, [result])
         self._counts["submitted"] += len(batch)
         self._queued.set()
 
@@ -251,20 +253,23 @@ class FileGateway:
                 verdict, why = "temporary", "the disk took nothing"
         except OSError as fault:
             verdict, why = "ambiguous", type(fault).__name__
+        results = []
         for number, (message, _) in enumerate(batch, first):
             place = f"{file.name}:{number}" if verdict == "accepted" else None
-            self._tell_result(SubmitResult(message.token, verdict, place, 0, why))
+            results.append(SubmitResult(message.token, verdict, place, 0, why))
+        self._tell_results(results)
         if why:
             self._away(why)
         return not why
 
-    def _tell_result(self, result: SubmitResult) -> None:
-        if result.token not in self._unanswered:
-            return  # lost in between with everything else
-        self._unanswered.remove(result.token)
-        self._counts[result.verdict] += 1
+    def _tell_results(self, results: Sequence[SubmitResult]) -> None:
+        # others were lost in between with everything else
+        known = [one for one in results if one.token in self._unanswered]
+        self._unanswered.difference_update(one.token for one in known)
+        self._counts.update(one.verdict for one in known)
         self._moved.set()
-        self._events.submitted(result)
+        if known:
+            self._events.submitted(known)
 
     # hearing
 

@@ -221,8 +221,8 @@ class HttpGateway:
         calls, unfit = self._dialect.calls(batch)
         for message in batch:
             self._unanswered[message.token] = message
-        for result in unfit:
-            asyncio.get_running_loop().call_soon(self._tell, result)
+        if unfit:
+            asyncio.get_running_loop().call_soon(self._tell, unfit)
         for call in calls:
             task = asyncio.create_task(self._perform(call))
             self._calls.add(task)
@@ -264,12 +264,12 @@ class HttpGateway:
                 self._refuse(answer.alarm)
             elif any(one.verdict == "ambiguous" for one in answer.results):
                 self._suspect(answer.results[0].reason)
-            for result in answer.results:
-                self._tell(result)
+            self._tell(answer.results)
             return
         self._suspect(why)
-        for message in call.messages:
-            self._tell(SubmitResult(message.token, verdict, None, 0, why))
+        self._tell(
+            [SubmitResult(one.token, verdict, None, 0, why) for one in call.messages]
+        )
 
     def _call_done(self, call: Call, task: Calling) -> None:
         """Report what a call left open when it fell over something nobody foresaw."""
@@ -285,13 +285,15 @@ class HttpGateway:
         self._events.link_lost(lost, why)
         self._refuse(why)
 
-    def _tell(self, result: SubmitResult) -> None:
-        message = self._unanswered.pop(result.token)
-        self._counts[result.verdict] += 1
-        if result.verdict in ("accepted", "ambiguous"):
-            self._hearing.await_receipt(message, result.gateway_id)
+    def _tell(self, results: Sequence[SubmitResult]) -> None:
+        messages = [self._unanswered[one.token] for one in results]
+        for result, message in zip(results, messages, strict=True):
+            del self._unanswered[result.token]
+            self._counts[result.verdict] += 1
+            if result.verdict in ("accepted", "ambiguous"):
+                self._hearing.await_receipt(message, result.gateway_id)
         self._moved.set()
-        self._events.submitted(result)
+        self._events.submitted(results)
 
     def ack(self, acks: Sequence[object]) -> None:
         """Answer pushes all of which is durable now, and ask no more about what is."""

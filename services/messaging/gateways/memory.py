@@ -143,9 +143,10 @@ class RememberingGateway:
 
     def answer(self, tokens: Sequence[int] | None = None) -> None:
         """Answer the messages of *tokens*, all unanswered ones for None; a token of a lost link is passed over."""
-        for token in [*self._unanswered] if tokens is None else tokens:
-            if message := self._unanswered.pop(token, None):
-                self._events.submitted(self._judged(message))
+        chosen = [*self._unanswered] if tokens is None else tokens
+        found = [self._unanswered.pop(token, None) for token in chosen]
+        if results := [self._judged(one) for one in found if one]:
+            self._events.submitted(results)
         self._moved.set()
 
     def _judged(self, message: Outgoing) -> SubmitResult:

@@ -155,9 +155,12 @@ def c_octets(text: str, most: int) -> bytes:
     return data + b"\0"
 
 
+TAG = struct.Struct(">HH")
+
+
 def tag(number: int, value: bytes) -> bytes:
     """Return one optional parameter, section 3.2.4.1."""
-    return struct.pack(">HH", number, len(value)) + value
+    return TAG.pack(number, len(value)) + value
 
 
 def bind_body(system_id: str, password: str, system_type: str) -> bytes:
@@ -173,14 +176,17 @@ def bind_body(system_id: str, password: str, system_type: str) -> bytes:
 
 
 def absolute_time(moment: datetime | None) -> bytes:
-    """Return *moment* in UTC as an absolute time, section 7.1.1.1; empty for None."""
-    return b"\0" if moment is None else _second(int(moment.timestamp()))
+    """Return *moment* in UTC as an absolute time, section 7.1.1.1, a C-octet string; empty for None."""
+    if moment is None:
+        return b"\0"
+    return f"{moment.astimezone(UTC):%y%m%d%H%M%S}000+\0".encode()
 
 
-@lru_cache(maxsize=64)
-def _second(moment: int) -> bytes:
-    """Return a second since the epoch as text; messages of one moment end in the same."""
-    return f"{datetime.fromtimestamp(moment, UTC):%y%m%d%H%M%S}000+\0".encode()
+MIDDLE = struct.Struct("BBBB")
+"""esm_class, protocol_id, priority_flag and an empty schedule_delivery_time."""
+
+END = struct.Struct("BBBBB")
+"""registered_delivery, replace_if_present_flag, data_coding, sm_default_msg_id and sm_length."""
 
 
 def submit_body(
@@ -191,7 +197,7 @@ def submit_body(
     long: bool,
     data_coding: int,
     receipt: bool,
-    validity: datetime | None,
+    validity: bytes,
     reference: bytes,
 ) -> bytes:
     """
@@ -204,7 +210,7 @@ def submit_body(
         long: Whether it travels as message_payload, which the centre cuts into parts, and not as short_message.
         data_coding: How the payload reads.
         receipt: Whether a final receipt is asked for.
-        validity: When the centre gives up; None for its own default.
+        validity: When the centre gives up, as ``absolute_time`` returns it.
         reference: The two octets of user_message_reference, or none.
 
     """
@@ -215,9 +221,9 @@ def submit_body(
     return b"".join(
         (
             start,
-            bytes((UDHI if joined else 0, 0, 0, 0)),
-            absolute_time(validity),
-            bytes((receipt, 0, data_coding, 0, len(short))),
+            MIDDLE.pack(UDHI if joined else 0, 0, 0, 0),
+            validity,
+            END.pack(receipt, 0, data_coding, 0, len(short)),
             short,
             tags,
         )

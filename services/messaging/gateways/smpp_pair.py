@@ -46,9 +46,9 @@ class End:
         self.gateway = SmppGateway(settings, clock=clock)
         self._pair = pair
 
-    def submitted(self, result: SubmitResult) -> None:
+    def submitted(self, results: Sequence[SubmitResult]) -> None:
         """Pass an answer on."""
-        self._pair.events.submitted(result)
+        self._pair.events.submitted(results)
 
     def receipt(self, receipt: Receipt) -> None:
         """Pass a receipt on."""

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 from services.messaging.gateways import Outgoing, encoding
@@ -44,6 +45,8 @@ class Writer:
         """Write for the centre of *settings*."""
         self._settings = settings
         self._reference = random.randrange(256)  # noqa: S311 - a start, not a secret
+        self._until: datetime | None = None
+        self._validity = codec.absolute_time(None)
 
     def entries(self, message: Outgoing) -> list[tuple[Entry, bytes]]:
         """Return what to write for *message*; raises ValueError when it cannot be written."""
@@ -52,8 +55,7 @@ class Writer:
         if len(data) > encoding.MOST_PAYLOAD:
             raise ValueError("a text longer than any payload")
         if not long or self._settings.long_messages == "payload":
-            body = self._body(message, data, long=long, receipt=True)
-            return entries_of(message.token, [body])
+            return [(message.token, self._body(message, data, long=long, receipt=True))]
         self._reference = (self._reference + 1) % 256
         pieces = encoding.joined_parts(
             message.text, message.encoding, reference=self._reference
@@ -72,7 +74,9 @@ class Writer:
         long: bool = False,
         receipt: bool = False,
     ) -> bytes:
-        settings = self._settings
+        settings, until = self._settings, message.valid_until
+        if until is not self._until:  # messages handed over together have it in common
+            self._until, self._validity = until, codec.absolute_time(until)
         start = codec.addresses(
             message.source,
             message.dest,
@@ -86,6 +90,6 @@ class Writer:
             long=long,
             data_coding=codec.DATA_CODING[message.encoding],
             receipt=receipt and message.want_receipt,
-            validity=message.valid_until,
+            validity=self._validity,
             reference=message.client_ref[:2],
         )

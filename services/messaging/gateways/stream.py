@@ -115,7 +115,7 @@ class StreamGateway(ABC):
 
     def _whole_ended(self, _whole: Whole, result: SubmitResult) -> None:
         """Tell the core what became of a message in parts."""
-        self._events.submitted(result)
+        self._events.submitted([result])
 
     def _look(self, now: float) -> None:
         """Do what the passing of time asks for."""
@@ -259,7 +259,7 @@ class StreamGateway(ABC):
             except ValueError as fault:
                 reason = f"cannot be encoded: {type(fault).__name__}"
                 result = SubmitResult(message.token, "rejected", None, 0, reason)
-                asyncio.get_running_loop().call_soon(self._events.submitted, result)
+                asyncio.get_running_loop().call_soon(self._events.submitted, [result])
                 continue
             first = entries[0][0]
             if isinstance(first, Part):
@@ -280,24 +280,32 @@ class StreamGateway(ABC):
         self._look(asyncio.get_running_loop().time())
         self._moved.set()
 
-    def answered(self, entry: Entry, status: int, body: bytes) -> None:
-        """Pass the verdict on; a part's is kept until all are there."""
-        verdict = self._verdicts.get(status, "rejected")
-        self._counts[verdict] += 1
-        if not isinstance(entry, int):
-            self._part_answered(entry, verdict, status, body)
-            return
-        taken = verdict == "accepted"
-        number = self._number_of(body) if taken else None
-        reason = "" if taken else self._in_words(status)
-        self._events.submitted(SubmitResult(entry, verdict, number, status, reason))
+    def answered(self, answers: Sequence[tuple[Entry, int, bytes]]) -> None:
+        """Pass the verdicts on; a part's is kept until all are there."""
+        results, verdicts, accepted = [], self._verdicts, 0
+        for entry, status, body in answers:
+            verdict = verdicts.get(status, "rejected")
+            if not isinstance(entry, int):
+                self._counts[verdict] += 1
+                self._part_answered(entry, verdict, status, body)
+            elif verdict == "accepted":
+                accepted += 1
+                number = self._number_of(body)
+                results.append(SubmitResult(entry, verdict, number, status, ""))
+            else:
+                self._counts[verdict] += 1
+                reason = self._in_words(status)
+                results.append(SubmitResult(entry, verdict, None, status, reason))
+        self._counts["accepted"] += accepted
+        if results:
+            self._events.submitted(results)
 
     def unanswered(self, entry: Entry) -> None:
         """Report that nobody knows: the centre may have it or not."""
         self._counts["ambiguous"] += 1
         if isinstance(entry, int):
             result = SubmitResult(entry, "ambiguous", None, 0, "no answer in time")
-            self._events.submitted(result)
+            self._events.submitted([result])
         else:
             self._settle(entry.whole, "ambiguous", 0)
 

@@ -79,8 +79,8 @@ Entry = TypeVar("Entry")
 class SessionOwner(Protocol[Entry]):
     """Who is told what a session hears; called on the event loop."""
 
-    def answered(self, entry: Entry, status: int, body: bytes) -> None:
-        """Take the centre's answer to what was sent as *entry*."""
+    def answered(self, answers: Sequence[tuple[Entry, int, bytes]]) -> None:
+        """Take the centre's answers that were read together: what was sent, the status, and the answer's body."""
 
     def unanswered(self, entry: Entry) -> None:
         """Take note that *entry* was not answered in time, and will not be."""
@@ -117,6 +117,7 @@ class Session(asyncio.Protocol, ABC, Generic[Entry]):
         self._timers = timers
         self._loop = asyncio.get_running_loop()
         self._unanswered: dict[int, tuple[Entry, float]] = {}
+        self._answers: list[tuple[Entry, int, bytes]] = []
         self._undecided: dict[int, bytes] = {}
         self._sequence = 0
         self._rest = b""
@@ -174,29 +175,42 @@ class Session(asyncio.Protocol, ABC, Generic[Entry]):
         self._owner.moved()
 
     def data_received(self, data: bytes) -> None:
-        """Cut the stream into frames; a length that cannot be ends the connection."""
+        """Take what came, and tell the owner of all answers in it at once."""
         self._heard = self._loop.time()
-        data = self._rest + data if self._rest else data
+        try:
+            self._cut(self._rest + data if self._rest else data)
+        finally:  # whatever a frame did, the answers before it are no longer waited for
+            self._tell_answers()
+        self._owner.moved()
+
+    def _tell_answers(self) -> None:
+        if self._answers:
+            answers, self._answers = self._answers, []
+            self._owner.answered(answers)
+
+    def _cut(self, data: bytes) -> None:
+        """Cut the stream into frames; a length that cannot be ends the connection."""
         place, end, size = 0, len(data), self.head.size
+        unpack, longest, take = self.head.unpack_from, self.longest, self._take
         while end - place >= size:
-            head = self.head.unpack_from(data, place)
+            head = unpack(data, place)
             length = head[0]
-            if not size <= length <= self.longest:
+            if not size <= length <= longest:
                 self.abort("the centre sent what is no PDU")
                 return
             if end - place < length:
                 break
-            self._take(head, data[place + size : place + length])
+            take(head, data[place + size : place + length])
             place += length
         self._rest = data[place:]
-        self._owner.moved()
 
     def _answer(self, sequence: int, status: int, body: bytes) -> None:
         if found := self._unanswered.pop(sequence, None):
-            self._owner.answered(found[0], status, body)
+            self._answers.append((found[0], status, body))
 
     def _deliver(self, sequence: int, body: bytes, repeated: bytes = b"") -> None:
-        """Hand on what the centre delivers, and keep what its answer must repeat."""
+        """Hand on what the centre delivers, and keep what its answer must repeat; the answers before it come first."""
+        self._tell_answers()
         self._undecided[sequence] = repeated
         self._owner.delivered(self, sequence, body)
 
@@ -228,10 +242,11 @@ class Session(asyncio.Protocol, ABC, Generic[Entry]):
     def submit(self, items: Sequence[tuple[Entry, bytes]]) -> None:
         """Write a submission for each entry and its body, in one piece; the caller keeps to the room."""
         now, pieces = self._loop.time(), []
+        unanswered, submission = self._unanswered, self._submission
         for entry, body in items:
             sequence = self._next()
-            self._unanswered[sequence] = (entry, now)
-            pieces.append(self._submission(sequence, body))
+            unanswered[sequence] = (entry, now)
+            pieces.append(submission(sequence, body))
         self._write(b"".join(pieces))
 
     def answer_delivers(self, sequences: Sequence[int], status: int = 0) -> None:

@@ -243,8 +243,10 @@ async def test_a_batch_is_logged_once_per_customer(served):
             template_display_name="中秋问候",
             event_type=1,
             contacts=[
-                pb.BatchContact(customer=f"customers/{number}", contact_time=now)
-                for number in numbers
+                pb.BatchContact(
+                    customers=[f"customers/{number}" for number in numbers],
+                    contact_time=now,
+                )
             ],
             request_id=request_id(),
         )
@@ -265,6 +267,32 @@ async def test_a_batch_is_logged_once_per_customer(served):
         (batch, "staff/teller", "中秋问候")
     ]
     assert everyone.total_size == 3
+
+
+async def test_one_request_holds_a_thousand_customers_of_a_batch(served):
+    """More are refused, however many moments they are told under, and nothing is written."""
+    now = time_to(served.frame.clock())
+    halves = [
+        pb.BatchContact(
+            customers=[f"customers/{number}" for number in numbers], contact_time=now
+        )
+        for numbers in (range(1, 502), range(502, 1002))
+    ]
+    request = pb.RecordBatchContactsRequest(
+        branch_id=101,
+        batch=f"batches/{uuid4()}",
+        staff="staff/teller",
+        template_display_name="中秋问候",
+        event_type=1,
+        contacts=halves,
+        request_id=request_id(),
+    )
+    stub = served.as_("services/messaging")(WorkLogServiceStub)
+    denied = await refused(stub.RecordBatchContacts(request))
+    everyone = await logs(served, "manager", kind=pb.WORK_LOG_KIND_BATCH)
+
+    assert denied == ("INVALID_ARGUMENT", "FIELD_INVALID")
+    assert everyone.total_size == 0
 
 
 async def test_the_log_only_grows(served):

@@ -13,10 +13,10 @@ from guanhu.policy.v1 import policy_pb2
 
 from services.chassis.caller import service_caller
 from services.chassis.wiretypes import time_to
-from services.messaging.delivery.actions import receipts
+from services.messaging.delivery.actions import lease, receipts
 from services.messaging.delivery.actions.flight import Key
 from services.messaging.delivery.actions.settle import Settlement, send_again, settle
-from services.messaging.delivery.rules import Answer, DoubtCause, Slot, Tenure
+from services.messaging.delivery.rules import Answers, DoubtCause, Slot, Tenure
 from services.messaging.gateways.memory import RememberingGateway
 from tests import messages
 from tests.builders import request_id
@@ -93,9 +93,15 @@ async def sent(town, folder, **centre):
 
 
 async def settled(town, batch, *answers, **more):
-    """Enter what is known of messages of a batch's first chunk."""
+    """Enter what is known of messages of a batch's first chunk: of each its ordinal, its state, and more."""
     key = Key(101, UUID(batch.name.partition("/")[2]), 1)
-    await settle(town.messaging.frame.uow, CALLER, Settlement(key, answers, **more))
+    known = Answers(*(list(one) for one in zip(*answers, strict=True)))
+    await settle(town.messaging.frame.uow, CALLER, Settlement(key, known, **more))
+
+
+def answer(ordinal, state, *, code=0, gateway_message="", moment=0.0):
+    """Return what is known of one message."""
+    return ordinal, state, code, gateway_message, moment
 
 
 def numbers_of(page):
@@ -142,7 +148,7 @@ async def test_lists_are_narrowed_by_every_filter(town):
     """Customer, beginning of the number, batch, state, reason, sender, branch and period add up."""
     one = await a_batch(town, "01", "02", "12")
     two = await a_batch(town, "02", "03", send=False)
-    await settled(town, one, Answer(1, Slot.FAILED, code=0x0B))
+    await settled(town, one, answer(1, Slot.FAILED, code=0x0B))
     await change(town, "Cancel", two)
     failed, excluded, waiting, cancelled = 6, 1, 2, 8
     moment = two.create_time.ToDatetime(UTC)
@@ -294,16 +300,16 @@ async def test_unknown_messages_say_since_when_why_and_what_becomes_of_them(town
     careful = await a_batch(town, "03", unknown_policy=at_most)
     ended = await a_batch(town, "04")
     hour = timedelta(hours=1)
-    await settled(town, fenced, Answer(1, Slot.AMBIGUOUS), certain_after=hour)
+    await settled(town, fenced, answer(1, Slot.AMBIGUOUS), certain_after=hour)
     await settled(
         town,
         fenced,
-        Answer(2, Slot.AMBIGUOUS),
+        answer(2, Slot.AMBIGUOUS),
         certain_after=-hour,
         cause=DoubtCause.RECORD_LOST,
     )
-    await settled(town, careful, Answer(1, Slot.AMBIGUOUS), certain_after=-hour)
-    await settled(town, ended, Answer(1, Slot.AMBIGUOUS), certain_after=-hour)
+    await settled(town, careful, answer(1, Slot.AMBIGUOUS), certain_after=-hour)
+    await settled(town, ended, answer(1, Slot.AMBIGUOUS), certain_after=-hour)
     await change(town, "Cancel", ended)
     page = await unknown(town)
     narrowed = [
@@ -356,8 +362,8 @@ async def test_attempts_count_what_was_handed_over(town, tmp_path):
     again = await a_batch(town, "01")
     told = await a_batch(town, "02")
     hour = timedelta(hours=1)
-    await settled(town, again, Answer(1, Slot.AMBIGUOUS), certain_after=-hour)
-    await settled(town, told, Answer(1, Slot.AMBIGUOUS), certain_after=hour)
+    await settled(town, again, answer(1, Slot.AMBIGUOUS), certain_after=-hour)
+    await settled(town, told, answer(1, Slot.AMBIGUOUS), certain_after=hour)
     sender = await Sender(town, tmp_path / "flight").open()
     frame = town.messaging.frame
     caps = sender.gateway.caps
@@ -366,7 +372,7 @@ async def test_attempts_count_what_was_handed_over(town, tmp_path):
     )
     await sender.send()
     sender.close()
-    await settled(town, told, Answer(1, Slot.ACCEPTED, gateway_message="77"))
+    await settled(town, told, answer(1, Slot.ACCEPTED, gateway_message="77"))
     page = await listed(town)
 
     assert count == 1
@@ -381,7 +387,7 @@ async def test_attempts_count_what_was_handed_over(town, tmp_path):
 async def test_silence_proves_nothing_where_receipts_are_not_heard_or_may_be_lost(town):
     """While a batch is being sent the fence passes such gateways over; it holds where receipts are kept for us."""
     batch = await a_batch(town, "01", "02")
-    await settled(town, batch, Answer(1, Slot.AMBIGUOUS), certain_after=-HOUR)
+    await settled(town, batch, answer(1, Slot.AMBIGUOUS), certain_after=-HOUR)
     frame, caps = town.messaging.frame, RememberingGateway().caps
     fenced = [
         await receipts.fence(
@@ -396,7 +402,7 @@ async def test_silence_proves_nothing_where_receipts_are_not_heard_or_may_be_los
 async def test_what_is_known_of_one_attempt_says_nothing_of_the_next(town):
     """Of two workers that learn that the first try never arrived, the slower does not end the doubt of the second."""
     batch = await a_batch(town, "01")
-    await settled(town, batch, Answer(1, Slot.AMBIGUOUS))
+    await settled(town, batch, answer(1, Slot.AMBIGUOUS))
     place = {
         "branch_id": 101,
         "batch_id": UUID(batch.name.partition("/")[2]),
@@ -405,7 +411,7 @@ async def test_what_is_known_of_one_attempt_says_nothing_of_the_next(town):
     }
     uow = town.messaging.frame.uow
     first = await send_again(uow, CALLER, **place)
-    await settled(town, batch, Answer(1, Slot.AMBIGUOUS))
+    await settled(town, batch, answer(1, Slot.AMBIGUOUS))
     late = await send_again(uow, CALLER, **place)
 
     assert (first, late) == (1, 0)
@@ -431,3 +437,41 @@ async def test_an_export_is_the_batch_in_its_order_and_on_record(town):
     assert {mobile_of(number) in str(pieces) for number in NUMBERS} == {False}
     assert len(audited) == 3
     assert all(batch.name in row["resources"] for row in audited)
+
+
+async def test_what_is_told_twice_has_one_outcome(town):
+    """Two receipts of one message in one settlement, and the same settlement again, leave one outcome and one count."""
+    batch = await a_batch(town, "01", "02")
+    twice = (
+        answer(1, Slot.ACCEPTED, gateway_message="71"),
+        answer(1, Slot.ACCEPTED, gateway_message="71"),
+    )
+    await settled(town, batch, *twice)
+    await settled(town, batch, *twice)
+    await settled(
+        town, batch, answer(1, Slot.FAILED, code=8), answer(2, Slot.FAILED, code=8)
+    )
+    found = await get(town, batch)
+    rows = await town.messaging.sql(
+        "SELECT ordinal, state, failure_code FROM outcomes ORDER BY ordinal"
+    )
+
+    assert (found.sent_count, found.failed_count) == (1, 1)
+    assert [tuple(row.values()) for row in rows] == [(1, 4, ""), (2, 6, "8")]
+
+
+async def test_a_chunk_is_loaded_without_what_is_settled_or_unknown(town):
+    """Of a chunk, those that have an outcome or are unknown are not loaded again; the columns belong together."""
+    batch = await a_batch(town, "01", "02", "03", "04")
+    await settled(town, batch, answer(2, Slot.ACCEPTED), answer(3, Slot.AMBIGUOUS))
+    key = Key(101, UUID(batch.name.partition("/")[2]), 1)
+    claim = lease.Claim(key, "demo", 1, 1, 4)
+    loaded = (await lease.load(town.messaging.frame.uow, CALLER, claim)).ready
+    rows = await town.messaging.sql(
+        """
+        SELECT ordinal, number, mobile_index, message, segments FROM recipients
+        WHERE ordinal IN (1, 4) ORDER BY ordinal"""
+    )
+
+    assert list(zip(*loaded, strict=True)) == [tuple(row.values()) for row in rows]
+    assert len(rows) == 2

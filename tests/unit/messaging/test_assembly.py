@@ -164,7 +164,7 @@ class Core:
 
     def __init__(self):
         self.results, self.lost, self.heard = [], [], []
-        self.submitted = self.results.append
+        self.submitted = self.results.extend
         self.refuses = ()
 
     def receipt(self, receipt):

@@ -302,7 +302,7 @@ class TestReceiptsOfALongMessage:
         """A part has failed before the last one is answered: the whole is told first as taken, then as failed."""
         core, centre = met
         order = []
-        core.submitted = lambda one: order.append(one.verdict)
+        core.submitted = lambda told: order.extend(one.verdict for one in told)
         core.refuses = lambda heard: order.append(heard.state)
         centre.silent = True
         core.gateway.submit([message(1, LONG)])

@@ -166,13 +166,12 @@ async def test_the_alphabet_of_the_air_is_the_gateways(
     generate_keys(tmp_path)
     vault, batch_id = Vault(tmp_path), UUID(int=7)
     message = vault.seal(f"13800000001{text}", PLACE.format(batch_id, 1))
-    claim = Claim(
-        Key(101, batch_id, 1), "bank", 1, 1, 1, [Ready(1, "01", b"", message, 2)]
-    )
+    ready = Ready([1], ["01"], [b""], [message], [2])
+    claim = Claim(Key(101, batch_id, 1), "bank", 1, 1, 1, ready)
     desk = Desk(
         uow=None, caller=service_caller("messaging"), vault=vault, clock=frame.clock
     )
     link = links_of(frame, Outside())["bank"]
-    [sent] = Lane(desk, link)._letters(claim)([0])
+    [sent] = Lane(desk, link)._letters(claim)([1], [0])
 
     assert (sent.text, sent.encoding, sent.segments) == (text, kind, segments)

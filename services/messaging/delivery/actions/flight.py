@@ -9,13 +9,13 @@ from the lease's, and the whole chunk counts as unknown.
 import fcntl
 import mmap
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from uuid import UUID, uuid4
 
-from services.messaging.delivery.rules import Answer, Slot
+from services.messaging.delivery.rules import NOTHING_KNOWN, Answers, Slot
 
 HEAD = struct.Struct("<4sII")
 """Mark, number of slots, and how many of them were handed over."""
@@ -29,7 +29,6 @@ WHOLE = struct.Struct("<BBxxId64s")
 """A slot: its state, then its body."""
 
 SLOT = WHOLE.size
-STATES = tuple(Slot)
 ORDINAL = struct.Struct("<I")
 LONGEST_ID = 64
 SEATS = 256
@@ -63,17 +62,13 @@ class Flight:
             path.chmod(0o600)
             file.truncate(size)
             self._map = mmap.mmap(file.fileno(), size)
-        for place, ordinal in enumerate(ordinals):
-            ORDINAL.pack_into(self._map, self._ordinal(self.count, place), ordinal)
+        start = HEAD.size + self.count * SLOT
+        struct.pack_into(f"<{self.count}I", self._map, start, *ordinals)
         HEAD.pack_into(self._map, 0, MARK, self.count, 0)
 
     @staticmethod
     def _slot(place: int) -> int:
         return HEAD.size + place * SLOT
-
-    @staticmethod
-    def _ordinal(count: int, place: int) -> int:
-        return HEAD.size + count * SLOT + place * ORDINAL.size
 
     def sent_to(self, high: int) -> None:
         """Enter that messages up to *high* are handed over; to be called before the first octet is written."""
@@ -90,20 +85,25 @@ class Flight:
         state: Slot,
         *,
         code: int = 0,
-        gateway_message: str = "",
         moment: float = 0.0,
     ) -> None:
         """Enter what became of a message; the state last: a record cut short does not say more than it holds."""
-        identifier = gateway_message.encode()[:LONGEST_ID]
         at = self._slot(place)
-        BODY.pack_into(
-            self._map, at + 1, len(identifier), code & 0xFFFFFFFF, moment, identifier
-        )
+        BODY.pack_into(self._map, at + 1, 0, code & 0xFFFFFFFF, moment, b"")
         self._map[at] = state
 
-    def answers(self) -> list[Answer]:
+    def accepted(self, taken: Iterable[tuple[int, str]], moment: float) -> None:
+        """Enter that the centre accepted messages at *moment*: places, and its own numbers of them."""
+        record, pack, first = self._map, BODY.pack_into, HEAD.size
+        for place, number in taken:
+            identifier = number.encode()[:LONGEST_ID]
+            at = first + place * SLOT
+            pack(record, at + 1, len(identifier), 0, moment, identifier)
+            record[at] = Slot.ACCEPTED
+
+    def answers(self) -> Answers:
         """Return what the record says."""
-        return list(_answers(self._map, self.count, self.high))
+        return _answers(self._map, self.count, self.high)
 
     def close(self) -> None:
         """Let go of the memory, and leave the file."""
@@ -115,28 +115,33 @@ class Flight:
         self.path.unlink(missing_ok=True)
 
 
-def _answers(found: bytes | mmap.mmap, count: int, high: int) -> Iterator[Answer]:
+def _answers(found: bytes | mmap.mmap, count: int, high: int) -> Answers:
+    if not count:
+        return NOTHING_KNOWN
     ends = HEAD.size + count * SLOT
-    ordinals = ORDINAL.iter_unpack(found[ends : ends + count * ORDINAL.size])
-    slots = WHOLE.iter_unpack(found[HEAD.size : ends])
-    for place, ((ordinal,), slot) in enumerate(zip(ordinals, slots, strict=True)):
-        number, length, code, moment, identifier = slot
-        state = STATES[number]
-        if not number and place < high:
-            state = Slot.SENT
-        yield Answer(ordinal, state, code, identifier[:length].decode(), moment)
+    ordinals = struct.unpack(f"<{count}I", found[ends : ends + count * ORDINAL.size])
+    slots = zip(*WHOLE.iter_unpack(found[HEAD.size : ends]), strict=True)
+    states, lengths, codes, moments, identifiers = slots
+    if Slot.UNTOUCHED in states[:high]:
+        sent = [state or Slot.SENT for state in states[:high]]
+        states = (*sent, *states[high:])
+    messages = [
+        identifier[:length].decode(errors="ignore")
+        for identifier, length in zip(identifiers, lengths, strict=True)
+    ]
+    return Answers(ordinals, states, codes, messages, moments)
 
 
-def read(path: Path) -> list[Answer]:
+def read(path: Path) -> Answers:
     """Return what the record at *path* says; nothing when there is none, or it was never used."""
     try:
         found = path.read_bytes()
     except FileNotFoundError:
-        return []
+        return NOTHING_KNOWN
     if len(found) < HEAD.size:
-        return []
+        return NOTHING_KNOWN
     mark, count, high = HEAD.unpack_from(found)
-    return list(_answers(found, count, high)) if mark == MARK else []
+    return _answers(found, count, high) if mark == MARK else NOTHING_KNOWN
 
 
 def boot() -> str:

@@ -25,7 +25,7 @@ from services.messaging.delivery.actions.link import Link
 from services.messaging.delivery.actions.news import News
 from services.messaging.delivery.actions.run import Run
 from services.messaging.delivery.actions.settle import Settlement, settle
-from services.messaging.delivery.rules import Tenure
+from services.messaging.delivery.rules import NOTHING_KNOWN, Tenure
 from services.messaging.gateways import GatewayEnded, Outgoing
 from services.messaging.gateways.encoding import count
 
@@ -92,6 +92,7 @@ class Lane:
         self._held_at = 0.0
         self._run: Run | None = None
         self._turn = 0
+        self._idle = False
         self._branches: list[int] = []
         self._looked_at = 0.0
 
@@ -99,7 +100,11 @@ class Lane:
         """Hand over one chunk; return 0 when there was none."""
         await self._give_back()
         if not self._link.open or not await self._claim():
+            self._idle = True
             return 0
+        if self._idle:  # where one finds something after a rest, there may be more
+            self._idle = False
+            self._link.busy.set()
         try:
             await self._hand_over()
         finally:
@@ -142,12 +147,11 @@ class Lane:
         assert desk.seat is not None
         sight = desk.news.sight()
         claim = await lease.load(desk.uow, desk.caller, self._held)
-        ordinals = [row.ordinal for row in claim.rows]
-        flight = Flight(desk.seat.path(claim.key), ordinals)
+        flight = Flight(desk.seat.path(claim.key), claim.ready.ordinals)
         run = Run(claim, flight, self._held_at, sight)
         self._run = run
         desk.runs.add(run)
-        run.leave_out({row.number: row.reason for row in claim.rows})
+        run.leave_out(claim.reasons)
         # one lane writes at a time: two that wait for the same room wake each other in vain
         async with self._link.pen:
             await self._write_all(run)
@@ -165,7 +169,8 @@ class Lane:
             granted = self._link.grant(min(BURST, run.open))
             if granted:
                 places = run.take(granted)
-                self._link.hand_over(run, places, letters(places))
+                tokens = self._link.tokens(len(places))
+                self._link.hand_over(run, places, letters(tokens, places))
                 await asyncio.sleep(0)
             elif run.open:
                 await self._wait(run)
@@ -202,9 +207,12 @@ class Lane:
         run.leave_out(found)
         run.sight = sight
 
-    def _letters(self, claim: Claim) -> Callable[[Sequence[int]], list[Outgoing]]:
-        """Return what makes the messages at some places of *claim*; what all have in common is worked out once."""
-        rows, batch_id = claim.rows, claim.key.batch_id
+    def _letters(
+        self, claim: Claim
+    ) -> Callable[[Sequence[int], Sequence[int]], list[Outgoing]]:
+        """Return what makes messages of *claim* by token and place; what all have in common is worked out once."""
+        ordinals, _, _, sealed, segments = claim.ready
+        batch_id = claim.key.batch_id
         terms, clock = self._link.terms, self._desk.clock
         open_one = opener(self._desk.vault, batch_id)
         source = rules.source_of(terms.access, batch_id)
@@ -212,21 +220,27 @@ class Lane:
         validity = timedelta(seconds=terms.validity)
         abroad = terms.encoding == "auto"
 
-        def letters(places: Sequence[int]) -> list[Outgoing]:
+        def letters(tokens: Sequence[int], places: Sequence[int]) -> list[Outgoing]:
             until, made = clock() + validity, []
-            for place in places:
-                ordinal, _, _, sealed, segments, _ = rows[place]
-                mobile, text = open_one(ordinal, sealed)
+            for token, place in zip(tokens, places, strict=True):
+                ordinal = ordinals[place]
+                mobile, text = open_one(ordinal, sealed[place])
                 dest, own = rules.COUNTRY + mobile, reference(ordinal)
                 air = count(text) if abroad else None
                 encoding = air.encoding if air else "ucs2"
-                parts = air.segments if air else segments
-                made.append(
-                    Outgoing(
-                        *(0, dest, source, text, encoding, own, parts),
-                        valid_until=until,
-                    )
+                parts = air.segments if air else segments[place]
+                message = Outgoing(
+                    token,
+                    dest,
+                    source,
+                    text,
+                    encoding,
+                    own,
+                    parts,
+                    True,  # noqa: FBT003 - in order, which costs half
+                    until,
                 )
+                made.append(message)
             return made
 
         return letters
@@ -268,10 +282,10 @@ class Lane:
         terms = self._link.terms
         found = Settlement(
             key=self._held.key,
-            answers=run.flight.answers() if run else (),
+            known=run.flight.answers() if run else NOTHING_KNOWN,
             worker=desk.seat.worker,
             certain_after=timedelta(seconds=terms.validity + terms.certain_after),
-            numbers={row.ordinal: row.number for row in run.claim.rows} if run else {},
+            numbers=run.claim.ready.by_ordinal if run else {},
         )
         await settle(desk.uow, desk.caller, found)
         if run is not None:

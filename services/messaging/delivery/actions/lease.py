@@ -1,7 +1,7 @@
 """Leases of chunks: who hands over what, for as long as they show that they live."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from services.chassis.caller import Caller
@@ -34,16 +34,20 @@ BEATEN = """
     RETURNING batch_id, chunk"""
 
 
+NONE_READY = Ready()
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One chunk in a worker's hands, with what is still to be handed over of it."""
+    """One chunk in a worker's hands: what is still to be handed over, and who must not be written to after all."""
 
     key: Key
     gateway: str
     purpose: int
     low: int
     high: int
-    rows: Sequence[Ready] = ()
+    ready: Ready = NONE_READY
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
 
 async def branches(uow: UnitOfWork, caller: Caller, gateway: str) -> list[int]:
@@ -86,26 +90,24 @@ async def day_time(work: Work, branch_id: int, zone: str) -> bool:
 
 
 async def load(uow: UnitOfWork, caller: Caller, claimed: Claim) -> Claim:
-    """Return *claimed* with its messages, those that must not go out after all marked."""
+    """Return *claimed* with its messages, and who of them must not be written to after all."""
     key = claimed.key
     async with uow.read(caller.in_branch(key.branch_id)) as work:
-        rows = await work.run(
-            queries.LOADED,
-            key.branch_id,
-            key.batch_id,
-            key.chunk,
-            claimed.low,
-            claimed.high,
-        )
-        waiting = {row["number"]: row["mobile_index"] for row in rows}
+        ready = await waiting(work, claimed)
         found = await queries.over_cap(
-            work, key.branch_id, list(waiting), claimed.purpose
+            work, key.branch_id, ready.numbers, claimed.purpose
         )
-        found |= await _refusals(work, claimed, waiting)
-    ready = [Ready(*row) for row in rows]
-    if found:
-        ready = [one._replace(reason=found.get(one.number, 0)) for one in ready]
-    return replace(claimed, rows=ready)
+        mobiles = dict(zip(ready.numbers, ready.indexes, strict=True))
+        found |= await _refusals(work, claimed, mobiles)
+    return replace(claimed, ready=ready, reasons=found)
+
+
+async def waiting(work: Work, claimed: Claim) -> Ready:
+    """Return the messages of a chunk that have no outcome and are not unknown."""
+    key = claimed.key
+    place = key.branch_id, key.batch_id, key.chunk
+    [row] = await work.run(queries.LOADED, *place, claimed.low, claimed.high)
+    return Ready(*row.values())
 
 
 async def _refusals(

@@ -1,10 +1,10 @@
 """One gateway as the core listens to it: whose answer it is, what was heard and is not durable yet, how fast to go."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import count as numbers
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -41,8 +41,10 @@ class InboxFull(Exception):
 class Asker(Protocol):
     """Whoever handed messages over, and waits for what becomes of each, told by its place."""
 
-    def answered(self, place: int, result: SubmitResult, moment: float) -> None:
-        """Take the centre's answer, given at *moment*."""
+    def answered(
+        self, answers: Sequence[tuple[int, SubmitResult]], moment: float
+    ) -> None:
+        """Take the centre's answers by place, read together at *moment*."""
 
     def lost(self, place: int) -> None:
         """Take that nobody knows about a message."""
@@ -85,10 +87,10 @@ class Link:
         self.why = ""
         self.gauge = Gauge(name)
         self._clock = clock
-        self._tokens = numbers(1)
+        self._last_token = 0
         self._unanswered: dict[int, tuple[Asker, int]] = {}
         self.pen = asyncio.Lock()
-        self._moment = (0.0, 0.0)
+        self.busy = asyncio.Event()
         self._held_until = 0.0
         self._pace = Pace(terms.rate or UNKNOWN, self._time())
 
@@ -122,19 +124,27 @@ class Link:
         room = min(wanted, self.gateway.room())
         return self._pace.take(room, self._time()) if room else 0
 
+    def tokens(self, count: int) -> range:
+        """Return as many tokens as that, which were never given before."""
+        first = self._last_token + 1
+        self._last_token += count
+        return range(first, first + count)
+
     def hand_over(
         self, asker: Asker, places: Sequence[int], messages: Sequence[Outgoing]
     ) -> None:
-        """Write *messages* of *asker*, which were granted, and whose record says already that they are handed over."""
-        batch = []
+        """
+        Write *messages* of *asker*, from its *places*.
+
+        They were granted, their record says already that they are handed over, and each has a token of ``tokens``.
+        """
+        segments = 0
         for place, message in zip(places, messages, strict=True):
-            token = next(self._tokens)
-            self._unanswered[token] = (asker, place)
-            batch.append(Outgoing(token, *message[1:]))
-        segments = sum(message.segments for message in batch)
+            self._unanswered[message.token] = (asker, place)
+            segments += message.segments
         self.gauge.handed_over(segments)
-        self._pace.overdraw(segments - len(batch))
-        self.gateway.submit(batch)
+        self._pace.overdraw(segments - len(messages))
+        self.gateway.submit(messages)
 
     def report(self, worker: str) -> LinkReport:
         """Return what *worker* tells about the link, and let Prometheus see it."""
@@ -156,25 +166,32 @@ class Link:
 
     # what the gateway tells
 
-    def submitted(self, result: SubmitResult) -> None:
-        """Enter an answer; one that the centre gave for speed, or in trouble, slows the whole queue down."""
-        self.gauge.answered(result.verdict)
-        if result.verdict == "throttled":
+    def submitted(self, results: Sequence[SubmitResult]) -> None:
+        """Enter answers; one that the centre gave for speed, or in trouble, slows the whole queue down."""
+        verdicts = Counter(result.verdict for result in results)
+        for verdict, count in verdicts.items():
+            self.gauge.answered(verdict, count)
+        for _ in range(verdicts["throttled"]):
             self._pace.throttled(self._time())
-        elif result.verdict == "temporary":
+        if verdicts["temporary"]:
             self._held_until = self._time() + SLOWED_SECONDS
-        found = self._unanswered.pop(result.token, None)
-        if found is not None:
+        by_asker: dict[Asker, list[tuple[int, SubmitResult]]] = {}
+        for result in results:
+            if (found := self._unanswered.pop(result.token, None)) is None:
+                continue
             asker, place = found
-            asker.answered(place, result, self._now())
-
-    def _now(self) -> float:
-        """Return the time in seconds since 1970; the same for all answers that are read together."""
-        turn, moment = self._moment
-        if turn != (now := self._time()):
-            moment = self._clock().timestamp()
-            self._moment = now, moment
-        return moment
+            if (answers := by_asker.get(asker)) is None:
+                answers = by_asker[asker] = []
+            answers.append((place, result))
+        moment = self._clock().timestamp()
+        faults = []
+        for asker, answers in by_asker.items():
+            try:
+                asker.answered(answers, moment)
+            except Exception as fault:  # noqa: BLE001 - one asker's trouble keeps no answer from another
+                faults.append(fault)
+        if faults:
+            raise faults[0]
 
     def receipt(self, receipt: Receipt) -> None:
         """Keep a receipt until it is stored."""

@@ -25,7 +25,7 @@ from services.messaging.delivery.actions.settle import (
     send_again,
     settle_within,
 )
-from services.messaging.delivery.rules import Answer, Slot
+from services.messaging.delivery.rules import Answers, Slot
 from services.messaging.gateways import Capabilities, Receipt
 
 PAGE = 2000
@@ -217,19 +217,15 @@ async def _unknown(
 
 async def accept(work: Work, key: Key, pairs: Sequence[tuple[Any, Any]]) -> None:
     """Settle unknown messages of one chunk as accepted, by receipts or the centre's word, and enter what these say."""
-    answers = [_accepted_by(receipt, row.ordinal) for receipt, row in pairs]
-    await settle_within(work, Settlement(key, answers))
-    await deliver(work, key.branch_id, pairs)
-
-
-def _accepted_by(receipt: Any, ordinal: int) -> Answer:
-    """Return what a receipt says about an unknown message: the centre had taken it."""
-    return Answer(
-        ordinal,
-        Slot.ACCEPTED,
-        gateway_message=receipt.gateway_message,
-        moment=receipt.receipt_time.timestamp(),
+    taken = Answers(
+        [row.ordinal for _, row in pairs],
+        [Slot.ACCEPTED] * len(pairs),
+        [0] * len(pairs),
+        [receipt.gateway_message for receipt, _ in pairs],
+        [receipt.receipt_time.timestamp() for receipt, _ in pairs],
     )
+    await settle_within(work, Settlement(key, taken))
+    await deliver(work, key.branch_id, pairs)
 
 
 async def fence(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
@@ -48,26 +48,29 @@ class Run:
     @property
     def left(self) -> bool:
         """Say whether something is left to hand over."""
-        return bool(self.again) or self.next < len(self.claim.rows)
+        return bool(self.again) or self.next < len(self.claim.ready.ordinals)
 
     @property
     def open(self) -> int:
         """Return how many places are left that are not left out."""
-        left = len(self.again) + len(self.claim.rows) - self.next
+        left = len(self.again) + len(self.claim.ready.ordinals) - self.next
         return left - len(self.excluded)
 
     def _places(self) -> list[int]:
-        return [*self.again, *range(self.next, len(self.claim.rows))]
+        return [*self.again, *range(self.next, len(self.claim.ready.ordinals))]
 
     def waiting(self) -> dict[str, bytes]:
         """Return the customers whose messages are not handed over yet, with the indexes of their mobiles."""
-        rows = (self.claim.rows[place] for place in self._places())
-        return {row.number: row.mobile_index for row in rows}
+        numbers, indexes = self.claim.ready.numbers, self.claim.ready.indexes
+        return {numbers[place]: indexes[place] for place in self._places()}
 
     def leave_out(self, reasons: Mapping[str, int]) -> None:
         """Leave out customers who are not handed over yet, for *reasons* by number."""
+        if not reasons:
+            return
+        numbers = self.claim.ready.numbers
         for place in self._places():
-            if reason := reasons.get(self.claim.rows[place].number, 0):
+            if reason := reasons.get(numbers[place], 0):
                 self.flight.answer(place, Slot.EXCLUDED, code=reason)
                 self.excluded.add(place)
 
@@ -83,7 +86,7 @@ class Run:
             if not self._passed(place):
                 self.flight.sent_again(place)
                 found.append(place)
-        total = len(self.claim.rows)
+        total = len(self.claim.ready.ordinals)
         if not self.excluded:
             last = min(total, self.next + room - len(found))
             found.extend(range(self.next, last))
@@ -102,24 +105,35 @@ class Run:
         self.excluded.discard(place)
         return passed
 
-    def answered(self, place: int, result: SubmitResult, moment: float) -> None:
-        """Enter a centre's answer; what it did not take is handed over again."""
-        _, verdict, number, code, _ = result
-        if verdict == "temporary":
+    def answered(
+        self, answers: Sequence[tuple[int, SubmitResult]], moment: float
+    ) -> None:
+        """Enter a centre's answers by place, read at the same *moment*; what it did not take is handed over again."""
+        taken = [
+            (place, result.gateway_id or "")
+            for place, result in answers
+            if result.verdict == "accepted"
+        ]
+        self.flight.accepted(taken, moment)
+        if len(taken) < len(answers):
+            for place, result in answers:
+                if result.verdict != "accepted":
+                    self._not_accepted(place, result, moment)
+        self._came(len(answers))
+
+    def _not_accepted(self, place: int, result: SubmitResult, moment: float) -> None:
+        if result.verdict == "temporary":
             self.tries[place] = self.tries.get(place, 0) + 1
-        state = rules.taken(verdict, self.tries.get(place, 0))
-        self.flight.answer(
-            place, state, code=code, gateway_message=number or "", moment=moment
-        )
+        state = rules.refused(result.verdict, self.tries.get(place, 0))
+        self.flight.answer(place, state, code=result.code, moment=moment)
         if state is Slot.NOT_TAKEN:
             self.again.append(place)
-        self._came()
 
     def lost(self, place: int) -> None:
         """Enter that nobody knows about a message."""
         self.flight.answer(place, Slot.AMBIGUOUS)
-        self._came()
+        self._came(1)
 
-    def _came(self) -> None:
-        self.unanswered -= 1
+    def _came(self, count: int) -> None:
+        self.unanswered -= count
         self.moved.set()

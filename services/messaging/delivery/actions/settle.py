@@ -4,32 +4,35 @@ Settle what is known of messages: outcomes, unknowns, counts, what is published,
 One transaction each. What was settled before is passed over, so that the same answers may be brought again.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from itertools import compress
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from services.chassis.caller import Caller
 from services.chassis.db import UnitOfWork, Work
+from services.chassis.names import name_of
 from services.messaging.batch.actions.change import conclude_one
 from services.messaging.batch.rules import RecipientState
 from services.messaging.delivery import events, queries, rules
 from services.messaging.delivery.actions.flight import Key
-from services.messaging.delivery.rules import Answer, DoubtCause
+from services.messaging.delivery.rules import Answers, DoubtCause
 
 LOCKED = """
-    SELECT b.*, c.unknown_count
+    SELECT b.*, c.unknown_count,
+           c.excluded_count + c.sent_count + c.failed_count + c.delivered_count + c.undelivered_count AS settled_count
     FROM chunks AS c JOIN batches AS b ON b.branch_id = c.branch_id AND b.batch_id = c.batch_id
     WHERE c.branch_id = $1 AND c.batch_id = $2 AND c.chunk = $3 FOR UPDATE OF c"""
 SETTLED = """
     INSERT INTO outcomes (branch_id, batch_id, ordinal, state, exclusion_reason, gateway_message, failure_code,
                           settle_time)
-    SELECT $1, $2, line.ordinal, $3, $4, line.message, $5, line.moment
-    FROM unnest($6::integer[], $7::text[], $8::timestamptz[]) AS line (ordinal, message, moment)
-    ON CONFLICT (branch_id, batch_id, ordinal) DO NOTHING
-    RETURNING ordinal"""
+    SELECT $1, $2, line.ordinal, $3, $4, line.message, $5, to_timestamp(line.moment)
+    FROM unnest($6::integer[], $7::text[], $8::float8[]) AS line (ordinal, message, moment)
+    ON CONFLICT (branch_id, batch_id, ordinal) DO NOTHING"""
+SETTLED_ANEW = f"{SETTLED} RETURNING ordinal"
 ANSWERED = """
     UPDATE unknowns SET end_time = $4
     WHERE branch_id = $1 AND batch_id = $2 AND ordinal = ANY ($3::integer[]) AND end_time IS NULL RETURNING ordinal"""
@@ -78,15 +81,27 @@ class Settlement:
     """
 
     key: Key
-    answers: Sequence[Answer]
+    known: Answers
     worker: str = ""
     certain_after: timedelta = timedelta()
     cause: DoubtCause = DoubtCause.NO_ANSWER
     numbers: Mapping[int, str] = field(default_factory=dict)
 
 
-Line = tuple[int, int, datetime]
-"""Ordinal, the recipient's state, and when it came to that."""
+class Line(NamedTuple):
+    """Messages that came to one state, with the moments in seconds since 1970."""
+
+    state: RecipientState
+    ordinals: Sequence[int]
+    moments: Sequence[float]
+
+    def some(self, chosen: Sequence[bool]) -> "Line":
+        """Return those at *chosen* places."""
+        return Line(
+            self.state,
+            list(compress(self.ordinals, chosen)),
+            list(compress(self.moments, chosen)),
+        )
 
 
 async def settle(uow: UnitOfWork, caller: Caller, found: Settlement) -> None:
@@ -100,10 +115,14 @@ async def settle_within(work: Work, found: Settlement) -> None:
     key = found.key
     place = key.branch_id, key.batch_id
     [batch] = await work.run(LOCKED, *place, key.chunk)
-    lines = await _outcomes(work, key, found.answers)
+    ordinals = found.known.ordinals
+    anew = batch.settled_count > 0 or len(set(ordinals)) < len(ordinals)
+    lines = await _outcomes(work, key, found.known, anew=anew)
     answered = await _end_unknown(work, batch, key, lines)
     unknown = await _unknown(work, batch, found)
-    count = Counter(state for _, state, _ in lines)
+    count = Counter[int]()
+    for line in lines:
+        count[line.state] += len(line.ordinals)
     await work.run(
         COUNTED,
         *place,
@@ -111,92 +130,107 @@ async def settle_within(work: Work, found: Settlement) -> None:
         count[RecipientState.EXCLUDED],
         count[RecipientState.SENT],
         count[RecipientState.FAILED],
-        len(unknown) - answered,
+        sum(len(line.ordinals) for line in unknown) - answered,
         found.worker,
     )
     await _tell(work, batch, [*lines, *unknown], found.numbers)
     await conclude_one(work, *place)
 
 
-async def _outcomes(work: Work, key: Key, answers: Sequence[Answer]) -> list[Line]:
-    """Write the outcomes of settled slots, those alike together; return those that were not there before."""
-    alike: dict[tuple[int, int, str], list[Answer]] = defaultdict(list)
-    for answer in answers:
-        if answer.state in rules.OUTCOMES:
-            alike[rules.outcome_of(answer)].append(answer)
-    lines: list[Line] = []
-    for (state, reason, code), found in alike.items():
-        ordinals = [answer.ordinal for answer in found]
-        moments = _moments(found, work.now)
+async def _outcomes(work: Work, key: Key, known: Answers, *, anew: bool) -> list[Line]:
+    """
+    Write the outcomes of settled slots, those alike together; return those that were not there before.
+
+    *anew* says that some may be: the chunk has outcomes, or a message is told twice. Otherwise, with the chunk locked,
+    none can be, and nobody has to say which were new.
+    """
+    lines = []
+    for (state, reason, code), part in rules.outcomes(known):
+        now = work.now.timestamp()
+        moments = [moment or now for moment in part.moments]
         rows = await work.run(
-            SETTLED,
+            SETTLED_ANEW if anew else SETTLED,
             key.branch_id,
             key.batch_id,
             *(state, reason, code),
-            ordinals,
-            [answer.gateway_message for answer in found],
+            part.ordinals,
+            part.messages,
             moments,
         )
-        fresh = {row["ordinal"] for row in rows}
-        pairs = zip(ordinals, moments, strict=True)
-        lines += [(one, state, moment) for one, moment in pairs if one in fresh]
+        line = Line(RecipientState(state), part.ordinals, moments)
+        if anew:
+            chosen = _first_of({row["ordinal"] for row in rows}, part.ordinals)
+            line = line.some(chosen)
+        if line.ordinals:
+            lines.append(line)
     return lines
 
 
-def _moments(answers: Sequence[Answer], now: datetime) -> list[datetime]:
-    """Return when each was answered, *now* where that is not known; many were at the same moment."""
-    moments = {answer.moment for answer in answers}
-    known = {moment: datetime.fromtimestamp(moment, UTC) for moment in moments}
-    known[0.0] = now
-    return [known[answer.moment] for answer in answers]
+def _first_of(fresh: set[int], ordinals: Sequence[int]) -> list[bool]:
+    """Say of each of *ordinals* whether it is *fresh* and comes for the first time: some are told twice."""
+    seen: set[int] = set()
+    chosen = []
+    for ordinal in ordinals:
+        chosen.append(ordinal in fresh and ordinal not in seen)
+        seen.add(ordinal)
+    return chosen
 
 
 async def _end_unknown(work: Work, batch: Any, key: Key, lines: Sequence[Line]) -> int:
     """End what was unknown and has an outcome now; return how many that were."""
     if not (lines and batch["unknown_count"]):
         return 0
-    known = [ordinal for ordinal, _, _ in lines]
+    known = [ordinal for line in lines for ordinal in line.ordinals]
     place = key.branch_id, key.batch_id
     return len(await work.run(ANSWERED, *place, known, work.now))
 
 
 async def _unknown(work: Work, batch: Any, found: Settlement) -> list[Line]:
     """Write which messages nobody knows about, and return those that were not known as such before."""
-    unsure = [
-        answer.ordinal
-        for answer in found.answers
-        if rules.stays_unknown(answer, batch["unknown_policy"])
-    ]
-    if not unsure:
+    unsure = found.known.ambiguous
+    if not (unsure and rules.stays_unknown(batch["unknown_policy"])):
         return []
     place = found.key.branch_id, found.key.batch_id
     fence = work.now + found.certain_after
     rows = await work.run(UNKNOWN, *place, unsure, work.now, fence, found.cause)
-    return [(row["ordinal"], RecipientState.UNKNOWN, work.now) for row in rows]
+    ordinals = [row["ordinal"] for row in rows]
+    moments = [work.now.timestamp()] * len(rows)
+    return [Line(RecipientState.UNKNOWN, ordinals, moments)] if rows else []
 
 
 async def _tell(
     work: Work, batch: Any, lines: Sequence[Line], numbers: Mapping[int, str]
 ) -> None:
     """Publish what was settled, and let engagement enter who was reached."""
-    if not lines:
+    ordinals = [ordinal for line in lines for ordinal in line.ordinals]
+    if not ordinals:
         return
-    if not all(ordinal in numbers for ordinal, _, _ in lines):
-        ordinals = [ordinal for ordinal, _, _ in lines]
+    if not numbers.keys() >= set(ordinals):
         rows = await work.run(
             queries.NUMBERS, batch.branch_id, batch.batch_id, ordinals
         )
         numbers = {row["ordinal"]: row["number"] for row in rows}
-    told = [(numbers[ordinal], state, moment) for ordinal, state, moment in lines]
+    told = [one for line in lines for one in _by_moment(line, numbers)]
     fact = events.message_settled(batch, told)
     work.publish(fact, branch_id=batch.branch_id)
-    reached = [line for line in told if line[1] == RecipientState.SENT]
+    reached = [one for one in told if one.state == RecipientState.SENT]
     if reached:
         work.errand(
             "/guanhu.engagement.v1.WorkLogService/RecordBatchContacts",
             events.batch_contacts(batch, reached),
             branch_id=batch.branch_id,
         )
+
+
+def _by_moment(line: Line, numbers: Mapping[int, str]) -> Iterator[events.Settled]:
+    """Yield whose messages came to a state at the same moment: answers are read many at a time."""
+    alike: dict[float, list[str]] = {}
+    for ordinal, moment in zip(line.ordinals, line.moments, strict=True):
+        if (found := alike.get(moment)) is None:
+            found = alike[moment] = []
+        found.append(name_of("customers", numbers[ordinal]))
+    for moment, customers in alike.items():
+        yield events.Settled(line.state, datetime.fromtimestamp(moment, UTC), customers)
 
 
 async def send_again(

@@ -19,11 +19,12 @@ import structlog
 
 from services.chassis.caller import Tree
 from services.chassis.feed import cause_of
-from services.chassis.worker import repeat
+from services.chassis.worker import POLL_SECONDS, repeat
 from services.messaging.delivery import queries
 from services.messaging.delivery.actions import flight, inquire, lease, receipts
 from services.messaging.delivery.actions.flight import Key, Seat
 from services.messaging.delivery.actions.lane import Desk, Lane
+from services.messaging.delivery.actions.lease import Claim
 from services.messaging.delivery.actions.link import Link
 from services.messaging.delivery.actions.presence import (
     LOCKS,
@@ -34,7 +35,7 @@ from services.messaging.delivery.actions.presence import (
 )
 from services.messaging.delivery.actions.run import Run
 from services.messaging.delivery.actions.settle import Settlement, settle
-from services.messaging.delivery.rules import OUTCOMES, Answer, DoubtCause, Slot
+from services.messaging.delivery.rules import Answers, DoubtCause, certain, nobody_knows
 from services.messaging.gateway import actions as gateways
 from services.messaging.gateway.rules import State
 from services.messaging.template.rules import Purpose
@@ -43,6 +44,9 @@ log = structlog.get_logger()
 
 LANES = 4
 """Chunks of one link in hand at a time: while some are claimed or settled, another fills the window."""
+
+NOTICE_SECONDS = 0.2
+"""How often one lane of an idle link looks whether a batch has begun; it calls the others when it finds one."""
 
 BEAT_SECONDS = 0.5
 GATHER_SECONDS = 0.05
@@ -127,9 +131,9 @@ class Station:
             seconds = stood[_key(row), row.worker]
             if is_lost(desk.tenure, seconds, lives=lock_of(row.worker) in living):
                 log.warning("lease.lost", branch=row.branch_id, chunk=row.chunk)
-                answers = await self._everything(row)
+                known = await self._everything(row)
                 cause = DoubtCause.RECORD_LOST
-                await self._settle(_key(row), answers, row.worker, row.gateway, cause)
+                await self._settle(_key(row), known, row.worker, row.gateway, cause)
 
     async def recover(self, seat: Seat) -> None:
         """
@@ -143,9 +147,9 @@ class Station:
         for row in rows:
             path = seat.path(_key(row))
             relied = row.boot == self.desk.boot
-            answers = flight.read(path) if relied else await self._everything(row)
+            known = flight.read(path) if relied else await self._everything(row)
             cause = DoubtCause.NO_ANSWER if relied else DoubtCause.RECORD_LOST
-            await self._settle(_key(row), answers, seat.worker, row.gateway, cause)
+            await self._settle(_key(row), known, seat.worker, row.gateway, cause)
             flight.forget(path)
         for path in flight.records(seat):
             await self._stray(path)
@@ -155,29 +159,23 @@ class Station:
         branch, rest = path.stem.split("-", 1)
         batch, chunk = rest.rsplit("-", 1)
         key = Key(int(branch), UUID(batch), int(chunk))
-        certain = [one for one in flight.read(path) if one.state in OUTCOMES]
-        if certain:
-            await self._settle(key, certain, "", "")
+        known = certain(flight.read(path))
+        if known.ordinals:
+            await self._settle(key, known, "", "")
         flight.forget(path)
 
-    async def _everything(self, row: Any) -> list[Answer]:
+    async def _everything(self, row: Any) -> Answers:
         """Return every open message of a chunk as one of which nobody knows."""
         caller = self.desk.caller.in_branch(row.branch_id)
+        claimed = Claim(_key(row), row.gateway, Purpose.SERVICE, row.low, row.high)
         async with self.desk.uow.read(caller) as work:
-            found = await work.run(
-                queries.LOADED,
-                row.branch_id,
-                row.batch_id,
-                row.chunk,
-                row.low,
-                row.high,
-            )
-        return [Answer(one.ordinal, Slot.AMBIGUOUS) for one in found]
+            ready = await lease.waiting(work, claimed)
+        return nobody_knows(ready.ordinals)
 
     async def _settle(
         self,
         key: Key,
-        answers: list[Answer],
+        known: Answers,
         worker: str,
         gateway: str,
         cause: DoubtCause = DoubtCause.NO_ANSWER,
@@ -187,7 +185,7 @@ class Station:
         after = (
             timedelta(seconds=terms.validity + terms.certain_after) if terms else UNSURE
         )
-        found = Settlement(key, answers, worker, after, cause)
+        found = Settlement(key, known, worker, after, cause)
         await settle(self.desk.uow, self.desk.caller, found)
 
     # rounds
@@ -323,8 +321,13 @@ class Station:
         for link in self.links.values():
             loops.append(self.keep(link))
             loops += [
-                repeat(f"lane.{link.name}", Lane(self.desk, link).step)
-                for _ in range(LANES)
+                repeat(
+                    f"lane.{link.name}",
+                    Lane(self.desk, link).step,
+                    link.busy,
+                    POLL_SECONDS if number else NOTICE_SECONDS,
+                )
+                for number in range(LANES)
             ]
             loops += [
                 repeat(f"receipts.{link.name}", partial(self.take_receipts, link)),

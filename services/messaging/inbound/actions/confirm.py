@@ -62,9 +62,12 @@ class Answers:
         self._written = written
         self._look()
 
-    def answered(self, place: int, result: SubmitResult, moment: float) -> None:
-        """Take the centre's answer."""
-        self._take(place, rules.confirmed(result.verdict))
+    def answered(
+        self, answers: Sequence[tuple[int, SubmitResult]], moment: float
+    ) -> None:
+        """Take the centre's answers."""
+        for place, result in answers:
+            self._take(place, rules.confirmed(result.verdict))
 
     def lost(self, place: int) -> None:
         """Take that nobody knows about one."""
@@ -118,7 +121,11 @@ async def _hand_over(link: Link, messages: Sequence[Outgoing]) -> list[Confirmat
         granted := await _room(link, len(messages) - written)
     ):
         places = range(written, written + granted)
-        link.hand_over(answers, places, messages[places.start : places.stop])
+        batch = [
+            messages[place]._replace(token=token)
+            for place, token in zip(places, link.tokens(granted), strict=True)
+        ]
+        link.hand_over(answers, places, batch)
         written += granted
     answers.expect(written)
     await answers.whole.wait()

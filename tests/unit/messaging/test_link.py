@@ -1,0 +1,49 @@
+"""A link passes on what its gateway tells, whoever of those who wait is in trouble."""
+
+import pytest
+
+from services.chassis.clock import system_clock
+from services.messaging.delivery.actions.link import Link, Terms
+from services.messaging.gateways import SubmitResult
+from services.messaging.gateways.memory import RememberingGateway
+from tests.unit.messaging.promises import message
+
+
+class Asker:
+    """Remembers what it is told, and may fall over it."""
+
+    def __init__(self, *, falls=False):
+        self.falls, self.told = falls, []
+
+    def answered(self, answers, moment):
+        self.told += [(place, one.verdict) for place, one in answers]
+        if self.falls:
+            raise RuntimeError("in trouble")
+
+    def lost(self, place):
+        self.told.append((place, "lost"))
+
+
+async def test_one_askers_trouble_keeps_no_answer_from_another():
+    """Answers read together go to whom they belong, each once; the trouble is told when all have theirs."""
+    gateway = RememberingGateway(silent=True)
+    link = Link("demo", gateway, Terms("95599"), system_clock)
+    await gateway.start(link)
+    first, second = Asker(falls=True), Asker()
+    for asker, places in ((first, (7,)), (second, (0, 1))):
+        tokens = link.tokens(len(places))
+        batch = [message(0)._replace(token=token) for token in tokens]
+        link.hand_over(asker, places, batch)
+    results = [
+        SubmitResult(one.token, verdict, None, 0, "")
+        for one, verdict in zip(
+            gateway.submitted, ("accepted", "rejected", "accepted"), strict=True
+        )
+    ]
+    with pytest.raises(RuntimeError, match="in trouble"):
+        link.submitted([*results, SubmitResult(99, "accepted", None, 0, "")])
+    link.link_lost([one.token for one in results], "cut")
+
+    assert first.told == [(7, "accepted")]
+    assert second.told == [(0, "rejected"), (1, "accepted")]
+    assert link.gauge.counts == {"accepted": 3, "rejected": 1, "ambiguous": 3}
