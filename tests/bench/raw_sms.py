@@ -12,12 +12,8 @@ ANSWER = struct.pack(">II", codec.SUBMIT_RESP, 0)
 def submit(sequence, number):
     """Return a whole submit_sm as the driver would write it."""
     body = codec.submit_body(
-        codec.addresses(
-            "9559901",
-            number,
-            source_kind=codec.NETWORK_SPECIFIC,
-            dest_kind=codec.INTERNATIONAL,
-        ),
+        codec.start("9559901", codec.NETWORK_SPECIFIC, codec.INTERNATIONAL)
+        + codec.c_octets(number, codec.LONGEST_NUMBER),
         TEXT.encode("utf-16-be"),
         joined=False,
         long=False,

@@ -155,6 +155,9 @@ def c_octets(text: str, most: int) -> bytes:
     return data + b"\0"
 
 
+LONGEST_NUMBER = 20
+"""Octets of an address, section 5.2.8."""
+
 TAG = struct.Struct(">HH")
 
 
@@ -190,7 +193,7 @@ END = struct.Struct("BBBBB")
 
 
 def submit_body(
-    start: bytes,
+    addresses: bytes,
     payload: bytes,
     *,
     joined: bool,
@@ -204,7 +207,7 @@ def submit_body(
     Return the body of submit_sm, section 4.4.1.
 
     Args:
-        start: Both addresses, as ``addresses`` returns them.
+        addresses: What ``start`` returns, and the customer's number as a C-octet string.
         payload: The text's octets.
         joined: Whether the payload begins with a user data header.
         long: Whether it travels as message_payload, which the centre cuts into parts, and not as short_message.
@@ -220,7 +223,7 @@ def submit_body(
         tags, short = tags + tag(MESSAGE_PAYLOAD, payload), b""
     return b"".join(
         (
-            start,
+            addresses,
             MIDDLE.pack(UDHI if joined else 0, 0, 0, 0),
             validity,
             END.pack(receipt, 0, data_coding, 0, len(short)),
@@ -230,17 +233,16 @@ def submit_body(
     )
 
 
-def addresses(
-    source: str, dest: str, *, source_kind: Address, dest_kind: Address
-) -> bytes:
-    """Return the start of submit_sm: the default service type and both addresses."""
-    return _source(source, source_kind, dest_kind) + c_octets(dest, 20)
-
-
 @lru_cache(maxsize=256)
-def _source(source: str, source_kind: Address, dest_kind: Address) -> bytes:
-    """Return what stands before a customer's number: the same in all messages of a batch."""
-    return b"".join((b"\0", bytes(source_kind), c_octets(source, 20), bytes(dest_kind)))
+def start(source: str, source_kind: Address, dest_kind: Address) -> bytes:
+    """
+    Return the start of submit_sm, the same in all messages of a batch.
+
+    It holds the default service type, the *source* address, and what stands before a customer's number.
+    """
+    return b"".join(
+        (b"\0", bytes(source_kind), c_octets(source, LONGEST_NUMBER), bytes(dest_kind))
+    )
 
 
 def _c_octets_at(body: bytes, place: int) -> tuple[str, int]:

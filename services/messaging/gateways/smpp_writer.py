@@ -77,14 +77,9 @@ class Writer:
         settings, until = self._settings, message.valid_until
         if until is not self._until:  # messages handed over together have it in common
             self._until, self._validity = until, codec.absolute_time(until)
-        start = codec.addresses(
-            message.source,
-            message.dest,
-            source_kind=settings.source_kind,
-            dest_kind=settings.dest_kind,
-        )
+        start = codec.start(message.source, settings.source_kind, settings.dest_kind)
         return codec.submit_body(
-            start,
+            start + codec.c_octets(message.dest, codec.LONGEST_NUMBER),
             payload,
             joined=joined,
             long=long,

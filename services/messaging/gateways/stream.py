@@ -253,6 +253,7 @@ class StreamGateway(ABC):
         session = self._session
         if len(batch) > self.room() or session is None:
             raise NoRoom(f"{len(batch)} messages for a room of {self.room()}")
+        waiting = self._queue
         for message in batch:
             try:
                 entries = self._entries(message)
@@ -261,17 +262,17 @@ class StreamGateway(ABC):
                 result = SubmitResult(message.token, "rejected", None, 0, reason)
                 asyncio.get_running_loop().call_soon(self._events.submitted, [result])
                 continue
-            first = entries[0][0]
-            if isinstance(first, Part):
+            if len(entries) > 1 and isinstance(first := entries[0][0], Part):
                 self._wholes[message.token] = first.whole
-            self._queue.extend(entries)
+            waiting.extend(entries)
         self._counts["submitted"] += len(batch)
         self._flush(session)
 
     def _flush(self, session: Life) -> None:
-        fitting = min(session.room(), len(self._queue))
+        waiting = self._queue
+        fitting = min(session.room(), len(waiting))
         if fitting > 0:
-            session.submit([self._queue.popleft() for _ in range(fitting)])
+            session.submit([waiting.popleft() for _ in range(fitting)])
 
     def moved(self) -> None:
         """Write what waits, hand on what waited too long, and wake who waits for room."""
@@ -283,6 +284,7 @@ class StreamGateway(ABC):
     def answered(self, answers: Sequence[tuple[Entry, int, bytes]]) -> None:
         """Pass the verdicts on; a part's is kept until all are there."""
         results, verdicts, accepted = [], self._verdicts, 0
+        number_of = self._number_of
         for entry, status, body in answers:
             verdict = verdicts.get(status, "rejected")
             if not isinstance(entry, int):
@@ -290,7 +292,7 @@ class StreamGateway(ABC):
                 self._part_answered(entry, verdict, status, body)
             elif verdict == "accepted":
                 accepted += 1
-                number = self._number_of(body)
+                number = number_of(body)
                 results.append(SubmitResult(entry, verdict, number, status, ""))
             else:
                 self._counts[verdict] += 1

@@ -243,8 +243,9 @@ class Session(asyncio.Protocol, ABC, Generic[Entry]):
         """Write a submission for each entry and its body, in one piece; the caller keeps to the room."""
         now, pieces = self._loop.time(), []
         unanswered, submission = self._unanswered, self._submission
+        following = self._next
         for entry, body in items:
-            sequence = self._next()
+            sequence = following()
             unanswered[sequence] = (entry, now)
             pieces.append(submission(sequence, body))
         self._write(b"".join(pieces))

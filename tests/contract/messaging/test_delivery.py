@@ -465,8 +465,8 @@ async def test_a_chunk_is_loaded_without_what_is_settled_or_unknown(town):
     batch = await a_batch(town, "01", "02", "03", "04")
     await settled(town, batch, answer(2, Slot.ACCEPTED), answer(3, Slot.AMBIGUOUS))
     key = Key(101, UUID(batch.name.partition("/")[2]), 1)
-    claim = lease.Claim(key, "demo", 1, 1, 4)
-    loaded = (await lease.load(town.messaging.frame.uow, CALLER, claim)).ready
+    async with town.messaging.frame.uow.read(CALLER) as work:
+        loaded = await lease.waiting(work, lease.Claim(key, "demo", 1, 1, 4))
     rows = await town.messaging.sql(
         """
         SELECT ordinal, number, mobile_index, message, segments FROM recipients

@@ -95,11 +95,12 @@ class Flight:
     def accepted(self, taken: Iterable[tuple[int, str]], moment: float) -> None:
         """Enter that the centre accepted messages at *moment*: places, and its own numbers of them."""
         record, pack, first = self._map, BODY.pack_into, HEAD.size
+        state = int(Slot.ACCEPTED)
         for place, number in taken:
             identifier = number.encode()[:LONGEST_ID]
             at = first + place * SLOT
             pack(record, at + 1, len(identifier), 0, moment, identifier)
-            record[at] = Slot.ACCEPTED
+            record[at] = state
 
     def answers(self) -> Answers:
         """Return what the record says."""

@@ -1,7 +1,7 @@
 """
 A lane hands chunks over, one after the other; several lanes of a link share its window.
 
-claim, load, hand over, settle: sending is never inside a transaction, and what is not settled when the process dies
+claim, hand over, settle: sending is never inside a transaction, and what is not settled when the process dies
 is settled from the flight record by the next one.
 """
 
@@ -23,7 +23,7 @@ from services.messaging.delivery.actions.flight import Flight, Key, Seat
 from services.messaging.delivery.actions.lease import Claim
 from services.messaging.delivery.actions.link import Link
 from services.messaging.delivery.actions.news import News
-from services.messaging.delivery.actions.run import Run
+from services.messaging.delivery.actions.run import NEVER, Run
 from services.messaging.delivery.actions.settle import Settlement, settle
 from services.messaging.delivery.rules import NOTHING_KNOWN, Tenure
 from services.messaging.gateways import GatewayEnded, Outgoing
@@ -90,6 +90,7 @@ class Lane:
         self._link = link
         self._held: Claim | None = None
         self._held_at = 0.0
+        self._sight = NEVER
         self._run: Run | None = None
         self._turn = 0
         self._idle = False
@@ -123,7 +124,7 @@ class Lane:
         start = self._turn % len(branches) if branches else 0
         self._turn += 1
         for branch_id in [*branches[start:], *branches[:start]]:
-            self._held_at = loop.time()
+            self._held_at, self._sight = loop.time(), desk.news.sight()
             claimed = await lease.claim(
                 desk.uow,
                 desk.caller,
@@ -145,10 +146,9 @@ class Lane:
         desk = self._desk
         assert self._held is not None
         assert desk.seat is not None
-        sight = desk.news.sight()
-        claim = await lease.load(desk.uow, desk.caller, self._held)
+        claim = self._held
         flight = Flight(desk.seat.path(claim.key), claim.ready.ordinals)
-        run = Run(claim, flight, self._held_at, sight)
+        run = Run(claim, flight, self._held_at, self._sight)
         self._run = run
         desk.runs.add(run)
         run.leave_out(claim.reasons)

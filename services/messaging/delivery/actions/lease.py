@@ -70,36 +70,32 @@ async def claim(
     boot: str,
     zone: str,
 ) -> Claim | None:
-    """Take the next chunk of a branch, at night by *zone* only of service notices; None when there is none."""
+    """
+    Take the next chunk of a branch with its messages, and look who must not be written to after all.
+
+    At night by *zone* only one of service notices; None when there is none.
+    """
     async with uow(caller.in_branch(branch_id)) as work:
         any_purpose = await day_time(work, branch_id, zone)
-        found = await work.run(
+        rows = await work.run(
             CLAIMED, branch_id, gateway, seat.worker, boot, work.now, any_purpose
         )
-        if not found:
+        if not rows:
             return None
-        [row] = found
-    key = Key(branch_id, row.batch_id, row.chunk)
-    return Claim(key, gateway, row.purpose, row.low, row.high)
+        [row] = rows
+        key = Key(branch_id, row.batch_id, row.chunk)
+        claimed = Claim(key, gateway, row.purpose, row.low, row.high)
+        ready = await waiting(work, claimed)
+        found = await queries.over_cap(work, branch_id, ready.numbers, row.purpose)
+        mobiles = dict(zip(ready.numbers, ready.indexes, strict=True))
+        found |= await _refusals(work, claimed, mobiles)
+    return replace(claimed, ready=ready, reasons=found)
 
 
 async def day_time(work: Work, branch_id: int, zone: str) -> bool:
     """Say whether messages of any purpose may go out in a branch at this hour."""
     hours = await work.parameter("sms_hours", branch_id)
     return hour_fits(local_time(work.now, zone), (hours["from"], hours["to"]))
-
-
-async def load(uow: UnitOfWork, caller: Caller, claimed: Claim) -> Claim:
-    """Return *claimed* with its messages, and who of them must not be written to after all."""
-    key = claimed.key
-    async with uow.read(caller.in_branch(key.branch_id)) as work:
-        ready = await waiting(work, claimed)
-        found = await queries.over_cap(
-            work, key.branch_id, ready.numbers, claimed.purpose
-        )
-        mobiles = dict(zip(ready.numbers, ready.indexes, strict=True))
-        found |= await _refusals(work, claimed, mobiles)
-    return replace(claimed, ready=ready, reasons=found)
 
 
 async def waiting(work: Work, claimed: Claim) -> Ready:

@@ -139,8 +139,9 @@ class Link:
         They were granted, their record says already that they are handed over, and each has a token of ``tokens``.
         """
         segments = 0
+        waiting = self._unanswered
         for place, message in zip(places, messages, strict=True):
-            self._unanswered[message.token] = (asker, place)
+            waiting[message.token] = (asker, place)
             segments += message.segments
         self.gauge.handed_over(segments)
         self._pace.overdraw(segments - len(messages))
@@ -168,7 +169,7 @@ class Link:
 
     def submitted(self, results: Sequence[SubmitResult]) -> None:
         """Enter answers; one that the centre gave for speed, or in trouble, slows the whole queue down."""
-        verdicts = Counter(result.verdict for result in results)
+        verdicts = Counter([result.verdict for result in results])
         for verdict, count in verdicts.items():
             self.gauge.answered(verdict, count)
         for _ in range(verdicts["throttled"]):
@@ -176,8 +177,9 @@ class Link:
         if verdicts["temporary"]:
             self._held_until = self._time() + SLOWED_SECONDS
         by_asker: dict[Asker, list[tuple[int, SubmitResult]]] = {}
+        waiting = self._unanswered
         for result in results:
-            if (found := self._unanswered.pop(result.token, None)) is None:
+            if (found := waiting.pop(result.token, None)) is None:
                 continue
             asker, place = found
             if (answers := by_asker.get(asker)) is None:
