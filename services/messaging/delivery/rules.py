@@ -232,7 +232,8 @@ def outcomes(known: Answers) -> Iterator[tuple[tuple[int, int, str], Answers]]:
         if kind[0] in OUTCOMES:
             alike.setdefault(outcome_of(*kind), set()).add(kind)
     for outcome, same in alike.items():
-        yield outcome, known.some([kind in same for kind in kinds])
+        chosen = [kind in same for kind in kinds]
+        yield outcome, known if all(chosen) else known.some(chosen)
 
 
 RECEIPTS = {

@@ -13,6 +13,7 @@ from guanhu.policy.v1 import policy_pb2
 
 from services.chassis.caller import service_caller
 from services.chassis.wiretypes import time_to
+from services.messaging.delivery import queries
 from services.messaging.delivery.actions import lease, receipts
 from services.messaging.delivery.actions.flight import Key
 from services.messaging.delivery.actions.settle import Settlement, send_again, settle
@@ -475,3 +476,19 @@ async def test_a_chunk_is_loaded_without_what_is_settled_or_unknown(town):
 
     assert list(zip(*loaded, strict=True)) == [tuple(row.values()) for row in rows]
     assert len(rows) == 2
+
+
+async def test_what_is_settled_is_looked_up_once_for_a_chunk(town):
+    """A plan made while nothing was settled does not look again for each message when much is."""
+    for table in ("outcomes", "unknowns"):
+        await town.messaging.sql(f"VACUUM ANALYZE {table}")
+    statement = queries.LOADED
+    for name, value in (("$5", "1000"), ("$4", "1"), ("$3", "1"), ("$1", "101")):
+        statement = statement.replace(name, value)
+    statement = statement.replace("$2", f"'{UUID(int=1)}'::uuid")
+    rows = await town.messaging.sql(f"EXPLAIN {statement}")
+    plan = "\n".join(row[0] for row in rows)
+
+    assert plan.count("hashed SubPlan") == 2
+    assert "Join" not in plan
+    assert "Nested Loop" not in plan

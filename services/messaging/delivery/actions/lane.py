@@ -279,6 +279,7 @@ class Lane:
         if run is not None:
             run.stopped = True
             await self._answers(run, DRAIN_SECONDS)
+            self._link.forget(run)  # its record closes with what is known now
         terms = self._link.terms
         found = Settlement(
             key=self._held.key,

@@ -147,6 +147,14 @@ class Link:
         self._pace.overdraw(segments - len(messages))
         self.gateway.submit(messages)
 
+    def forget(self, asker: Asker) -> None:
+        """Wait no more for what *asker* handed over: what still comes of it is passed over."""
+        self._unanswered = {
+            token: found
+            for token, found in self._unanswered.items()
+            if found[0] is not asker
+        }
+
     def report(self, worker: str) -> LinkReport:
         """Return what *worker* tells about the link, and let Prometheus see it."""
         found = LinkReport(
