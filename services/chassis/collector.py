@@ -15,12 +15,22 @@ from services.chassis.traces import Span
 SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
-def collector(
-    service: str, endpoint: str
-) -> Callable[[Span, str, str, str, Mapping[str, str]], None]:
-    """Return what takes ended spans of *service*: it keeps them for at most a second and never blocks."""
+EXPORT_SECONDS = 3
+"""How long a collector that does not answer is waited for, also at the end."""
+
+Take = Callable[[Span, str, str, str, Mapping[str, str]], None]
+
+
+def collector(service: str, endpoint: str) -> tuple[Take, Callable[[], None]]:
+    """
+    Return what takes ended spans of *service*, and what hands on the last of them.
+
+    Spans are kept for at most a second, and taking them never blocks; the end blocks while they are handed on.
+    """
     exporter = OTLPSpanExporter(
-        endpoint=endpoint, insecure=not endpoint.startswith("https")
+        endpoint=endpoint,
+        insecure=not endpoint.startswith("https"),
+        timeout=EXPORT_SECONDS,
     )
     batches = BatchSpanProcessor(exporter, schedule_delay_millis=1000)
     resource = Resource.create({"service.name": f"guanhu-{service}"})
@@ -48,4 +58,4 @@ def collector(
             )
         )
 
-    return take
+    return take, batches.shutdown

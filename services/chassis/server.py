@@ -42,7 +42,7 @@ from services.chassis.metrics import serve_metrics
 from services.chassis.paging import Pager
 from services.chassis.parameter import Parameters, ParameterServicer
 from services.chassis.policy import policies
-from services.chassis.traces import open_traces
+from services.chassis.traces import close_traces, open_traces
 from services.chassis.vault import Vault
 from services.chassis.worker import Due, DueRunner, ErrandRunner, loops_of
 
@@ -339,6 +339,7 @@ async def run(
     if watching:
         watching.cancel()
     await running.stop(settings.own.drain_seconds)
+    await asyncio.to_thread(close_traces)
     log.info("service.stopped")
 
 

@@ -41,6 +41,7 @@ HERE: ContextVar[Span] = ContextVar("guanhu_span", default=NOWHERE)
 """The span of the work at hand: facts and errands written within carry its trace."""
 
 _collector: Any = None
+_close: Any = None
 
 
 def span_of(header: str) -> Span:
@@ -70,8 +71,14 @@ def tell(span: Span, name: str, kind: str, outcome: str, **attributes: str) -> N
 
 def open_traces(service: str, endpoint: str) -> None:
     """Send spans to the OTLP collector at *endpoint* from now on, in the background; empty sends none."""
-    global _collector  # noqa: PLW0603 - one per process, as the metrics' registry
+    global _collector, _close
     if endpoint:
         from services.chassis.collector import collector  # noqa: PLC0415 - its packages cost a third of a start
 
-        _collector = collector(service, endpoint)
+        _collector, _close = collector(service, endpoint)
+
+
+def close_traces() -> None:
+    """Hand the last spans to the collector, where there is one; blocks for at most a few seconds."""
+    if _close is not None:
+        _close()
