@@ -66,13 +66,21 @@ class Due:
     Work that falls due once a day in every branch, at a local time.
 
     ``act`` runs in the transaction that also records the run, so it happens once whichever process is alive.
-    ``bulk`` runs it under the bulk role.
+    ``bulk`` runs it under the bulk role. ``makes_up`` runs yesterday's where it was missed, until today's is due: for a
+    branch that opened since, or after all workers were away.
     """
 
     task: str
     at: time
     act: Callable[[Work, int, date], Awaitable[None]]
     bulk: bool = False
+    makes_up: bool = False
+
+    def day(self, local: datetime) -> date | None:
+        """Return the day whose run is due at *local* time, None when none is."""
+        if local.time() >= self.at:
+            return local.date()
+        return local.date() - timedelta(days=1) if self.makes_up else None
 
 
 class ErrandRunner:
@@ -174,9 +182,9 @@ class DueRunner:
         for branch in self._tree().branches.values():
             local = now.astimezone(ZoneInfo(branch.zone))
             for due in self._due:
-                key = (due.task, branch.branch_id, local.date())
-                if local.time() >= due.at and key not in self._known:
-                    ran += await self._run(due, branch.branch_id, local.date())
+                day = due.day(local)
+                if day and (due.task, branch.branch_id, day) not in self._known:
+                    ran += await self._run(due, branch.branch_id, day)
         return ran
 
     async def _run(self, due: Due, branch_id: int, day: date) -> int:

@@ -65,7 +65,7 @@ SERVICE = Service(
     reasons=(reason_pb2,),
     servicers=servicers,
     parameters=PARAMETERS,
-    due=lambda frame: (Due(DATES, time(5, 0), tell_dates, bulk=True),),
+    due=lambda frame: (Due(DATES, time(5, 0), tell_dates, bulk=True, makes_up=True),),
 )
 
 if __name__ == "__main__":

@@ -191,6 +191,43 @@ async def test_due_work_runs_once_in_every_branch_whoever_is_alive(served):
     ]
 
 
+async def test_due_work_that_was_missed_is_made_up_for_where_it_says_so(served):
+    """At night yesterday's run is missing: it is made once, and today's in the morning; other work waits for then."""
+    await served.sql("CREATE TABLE ran (branch_id int, task text, day date)")
+    await served.sql("GRANT ALL ON ran TO guanhu_allocation")
+    clock = Clock(datetime(2026, 11, 22, 17, 0, tzinfo=UTC))
+
+    def act(task):
+        async def enter(work, branch_id, day):
+            await work.run("INSERT INTO ran VALUES ($1, $2, $3)", branch_id, task, day)
+
+        return enter
+
+    runner = DueRunner(
+        uow=served.frame.uow,
+        bulk=served.frame.bulk,
+        caller=CALLER,
+        tree=lambda: TREE,
+        clock=clock,
+        due=[
+            Due("patient", time(7, 0), act("patient")),
+            Due("missed", time(7, 0), act("missed"), makes_up=True),
+        ],
+    )
+    counts = []
+    for hours in (0, 1, 6):
+        clock.now += timedelta(hours=hours)
+        counts.append(await runner.step())
+    rows = await served.sql("SELECT task, day FROM ran WHERE branch_id = 101")
+
+    assert counts == [4, 0, 8]
+    assert sorted((row["task"], row["day"].day) for row in rows) == [
+        ("missed", 22),
+        ("missed", 23),
+        ("patient", 23),
+    ]
+
+
 async def test_due_work_that_fails_is_tried_again_and_leaves_nothing(served):
     """A failing run takes back what it did; other branches are not held up."""
     await served.sql("CREATE TABLE ran (branch_id int)")
