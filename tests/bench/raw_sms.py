@@ -15,12 +15,10 @@ def submit(sequence, number):
         codec.start("9559901", codec.NETWORK_SPECIFIC, codec.INTERNATIONAL)
         + codec.c_octets(number, codec.LONGEST_NUMBER),
         TEXT.encode("utf-16-be"),
-        joined=False,
-        long=False,
-        data_coding=8,
-        receipt=True,
-        validity=codec.absolute_time(None),
-        reference=b"\0\1",
+        codec.SHORT,
+        8,
+        codec.absolute_time(None),
+        b"\0\1",
     )
     return codec.pdu(codec.SUBMIT, sequence, body)
 

@@ -188,18 +188,40 @@ def absolute_time(moment: datetime | None) -> bytes:
 MIDDLE = struct.Struct("BBBB")
 """esm_class, protocol_id, priority_flag and an empty schedule_delivery_time."""
 
+REFERENCE = struct.Struct(">HH2s")
+"""user_message_reference as an optional parameter."""
+
 END = struct.Struct("BBBBB")
 """registered_delivery, replace_if_present_flag, data_coding, sm_default_msg_id and sm_length."""
+
+
+class Form(NamedTuple):
+    """
+    How a payload travels.
+
+    Args:
+        joined: It begins with a user data header.
+        long: As message_payload, which the centre cuts into parts, and not as short_message.
+        receipt: A final receipt is asked for.
+
+    """
+
+    joined: bool
+    long: bool
+    receipt: bool
+
+
+SHORT = Form(joined=False, long=False, receipt=True)
+LONG = Form(joined=False, long=True, receipt=True)
+PART = Form(joined=True, long=False, receipt=False)
+LAST_PART = Form(joined=True, long=False, receipt=True)
 
 
 def submit_body(
     addresses: bytes,
     payload: bytes,
-    *,
-    joined: bool,
-    long: bool,
+    form: Form,
     data_coding: int,
-    receipt: bool,
     validity: bytes,
     reference: bytes,
 ) -> bytes:
@@ -209,28 +231,20 @@ def submit_body(
     Args:
         addresses: What ``start`` returns, and the customer's number as a C-octet string.
         payload: The text's octets.
-        joined: Whether the payload begins with a user data header.
-        long: Whether it travels as message_payload, which the centre cuts into parts, and not as short_message.
+        form: How they travel.
         data_coding: How the payload reads.
-        receipt: Whether a final receipt is asked for.
         validity: When the centre gives up, as ``absolute_time`` returns it.
         reference: The two octets of user_message_reference, or none.
 
     """
-    tags = tag(USER_MESSAGE_REFERENCE, reference) if reference else b""
+    joined, long, receipt = form
+    tags = REFERENCE.pack(USER_MESSAGE_REFERENCE, 2, reference) if reference else b""
     short = payload
     if long:
         tags, short = tags + tag(MESSAGE_PAYLOAD, payload), b""
-    return b"".join(
-        (
-            addresses,
-            MIDDLE.pack(UDHI if joined else 0, 0, 0, 0),
-            validity,
-            END.pack(receipt, 0, data_coding, 0, len(short)),
-            short,
-            tags,
-        )
-    )
+    middle = MIDDLE.pack(UDHI if joined else 0, 0, 0, 0)
+    end = END.pack(receipt, 0, data_coding, 0, len(short))
+    return b"".join((addresses, middle, validity, end, short, tags))
 
 
 @lru_cache(maxsize=256)

@@ -47,44 +47,40 @@ class Writer:
         self._reference = random.randrange(256)  # noqa: S311 - a start, not a secret
         self._until: datetime | None = None
         self._validity = codec.absolute_time(None)
+        self._source = ""
+        self._start = b""
 
     def entries(self, message: Outgoing) -> list[tuple[Entry, bytes]]:
         """Return what to write for *message*; raises ValueError when it cannot be written."""
         data = encoding.encode(message.text, message.encoding)
-        long = encoding.is_long(data, message.encoding)
+        if not encoding.is_long(data, message.encoding):
+            return [(message.token, self._body(message, data, codec.SHORT))]
         if len(data) > encoding.MOST_PAYLOAD:
             raise ValueError("a text longer than any payload")
-        if not long or self._settings.long_messages == "payload":
-            return [(message.token, self._body(message, data, long=long, receipt=True))]
+        if self._settings.long_messages == "payload":
+            return [(message.token, self._body(message, data, codec.LONG))]
         self._reference = (self._reference + 1) % 256
         pieces = encoding.joined_parts(
             message.text, message.encoding, reference=self._reference
         )
-        bodies = [self._body(message, piece, joined=True) for piece in pieces[:-1]]
+        bodies = [self._body(message, one, codec.PART) for one in pieces[:-1]]
         # one receipt a message: the last part's, whose number the core is told
-        bodies.append(self._body(message, pieces[-1], joined=True, receipt=True))
+        bodies.append(self._body(message, pieces[-1], codec.LAST_PART))
         return entries_of(message.token, bodies)
 
-    def _body(
-        self,
-        message: Outgoing,
-        payload: bytes,
-        *,
-        joined: bool = False,
-        long: bool = False,
-        receipt: bool = False,
-    ) -> bytes:
-        settings, until = self._settings, message.valid_until
-        if until is not self._until:  # messages handed over together have it in common
+    def _body(self, message: Outgoing, payload: bytes, form: codec.Form) -> bytes:
+        until, source = message.valid_until, message.source
+        # messages handed over together have both in common
+        if until is not self._until:
             self._until, self._validity = until, codec.absolute_time(until)
-        start = codec.start(message.source, settings.source_kind, settings.dest_kind)
+        if source is not self._source:
+            kinds = self._settings.source_kind, self._settings.dest_kind
+            self._source, self._start = source, codec.start(source, *kinds)
         return codec.submit_body(
-            start + codec.c_octets(message.dest, codec.LONGEST_NUMBER),
+            self._start + codec.c_octets(message.dest, codec.LONGEST_NUMBER),
             payload,
-            joined=joined,
-            long=long,
-            data_coding=codec.DATA_CODING[message.encoding],
-            receipt=receipt and message.want_receipt,
-            validity=self._validity,
-            reference=message.client_ref[:2],
+            form if message.want_receipt else form._replace(receipt=False),
+            codec.DATA_CODING[message.encoding],
+            self._validity,
+            message.client_ref[:2],
         )
