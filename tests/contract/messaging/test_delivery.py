@@ -467,7 +467,7 @@ async def test_a_chunk_is_loaded_without_what_is_settled_or_unknown(town):
     await settled(town, batch, answer(2, Slot.ACCEPTED), answer(3, Slot.AMBIGUOUS))
     key = Key(101, UUID(batch.name.partition("/")[2]), 1)
     async with town.messaging.frame.uow.read(CALLER) as work:
-        loaded = await lease.waiting(work, lease.Claim(key, "demo", 1, 1, 4))
+        loaded = await lease.waiting(work, key, 1, 4)
     rows = await town.messaging.sql(
         """
         SELECT ordinal, number, mobile_index, message, segments FROM recipients

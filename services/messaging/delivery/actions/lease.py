@@ -85,7 +85,7 @@ async def claim(
         [row] = rows
         key = Key(branch_id, row.batch_id, row.chunk)
         claimed = Claim(key, gateway, row.purpose, row.low, row.high)
-        ready = await waiting(work, claimed)
+        ready = await waiting(work, key, row.low, row.high)
         found = await queries.over_cap(work, branch_id, ready.numbers, row.purpose)
         mobiles = dict(zip(ready.numbers, ready.indexes, strict=True))
         found |= await _refusals(work, claimed, mobiles)
@@ -98,11 +98,10 @@ async def day_time(work: Work, branch_id: int, zone: str) -> bool:
     return hour_fits(local_time(work.now, zone), (hours["from"], hours["to"]))
 
 
-async def waiting(work: Work, claimed: Claim) -> Ready:
-    """Return the messages of a chunk that have no outcome and are not unknown."""
-    key = claimed.key
+async def waiting(work: Work, key: Key, low: int, high: int) -> Ready:
+    """Return the messages of a chunk, *low* to *high*, that have no outcome and are not unknown."""
     place = key.branch_id, key.batch_id, key.chunk
-    [row] = await work.run(queries.LOADED, *place, claimed.low, claimed.high)
+    [row] = await work.run(queries.LOADED, *place, low, high)
     return Ready(*row.values())
 
 

@@ -24,7 +24,6 @@ from services.messaging.delivery import queries
 from services.messaging.delivery.actions import flight, inquire, lease, receipts
 from services.messaging.delivery.actions.flight import Key, Seat
 from services.messaging.delivery.actions.lane import Desk, Lane
-from services.messaging.delivery.actions.lease import Claim
 from services.messaging.delivery.actions.link import Link
 from services.messaging.delivery.actions.presence import (
     LOCKS,
@@ -167,9 +166,8 @@ class Station:
     async def _everything(self, row: Any) -> Answers:
         """Return every open message of a chunk as one of which nobody knows."""
         caller = self.desk.caller.in_branch(row.branch_id)
-        claimed = Claim(_key(row), row.gateway, Purpose.SERVICE, row.low, row.high)
         async with self.desk.uow.read(caller) as work:
-            ready = await lease.waiting(work, claimed)
+            ready = await lease.waiting(work, _key(row), row.low, row.high)
         return nobody_knows(ready.ordinals)
 
     async def _settle(
