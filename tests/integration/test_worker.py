@@ -157,6 +157,18 @@ async def test_an_errand_is_lost_with_its_transaction(served):
     assert not await served.sql("SELECT 1 FROM errands")
 
 
+def due_runner(served, clock, *due):
+    """Return a runner of *due* work in the branches of the tree."""
+    return DueRunner(
+        uow=served.frame.uow,
+        bulk=served.frame.bulk,
+        caller=CALLER,
+        tree=lambda: TREE,
+        clock=clock,
+        due=due,
+    )
+
+
 async def test_due_work_runs_once_in_every_branch_whoever_is_alive(served):
     """Four runners at once run a task once per branch and day, not before its local time, and again the next day."""
     await served.sql("CREATE TABLE ran (branch_id int, day date)")
@@ -166,17 +178,8 @@ async def test_due_work_runs_once_in_every_branch_whoever_is_alive(served):
     async def act(work, branch_id, day):
         await work.run("INSERT INTO ran VALUES ($1, $2)", branch_id, day)
 
-    def runner():
-        return DueRunner(
-            uow=served.frame.uow,
-            bulk=served.frame.bulk,
-            caller=CALLER,
-            tree=lambda: TREE,
-            clock=clock,
-            due=[Due("morning", time(7, 0), act)],
-        )
-
-    runners = [runner() for _ in range(4)]
+    due = Due("morning", time(7, 0), act)
+    runners = [due_runner(served, clock, due) for _ in range(4)]
     early = sum(await asyncio.gather(*(one.step() for one in runners)))
     clock.now += timedelta(minutes=2)
     first = sum(await asyncio.gather(*(one.step() for one in runners)))
@@ -203,16 +206,11 @@ async def test_due_work_that_was_missed_is_made_up_for_where_it_says_so(served):
 
         return enter
 
-    runner = DueRunner(
-        uow=served.frame.uow,
-        bulk=served.frame.bulk,
-        caller=CALLER,
-        tree=lambda: TREE,
-        clock=clock,
-        due=[
-            Due("patient", time(7, 0), act("patient")),
-            Due("missed", time(7, 0), act("missed"), makes_up=True),
-        ],
+    runner = due_runner(
+        served,
+        clock,
+        Due("patient", time(7, 0), act("patient")),
+        Due("missed", time(7, 0), act("missed"), makes_up=True),
     )
     counts = []
     for hours in (0, 1, 6):
@@ -240,14 +238,7 @@ async def test_due_work_that_fails_is_tried_again_and_leaves_nothing(served):
             raise ValueError
 
     clock = Clock(datetime(2026, 11, 23, 1, tzinfo=UTC))
-    runner = DueRunner(
-        uow=served.frame.uow,
-        bulk=served.frame.bulk,
-        caller=CALLER,
-        tree=lambda: TREE,
-        clock=clock,
-        due=[Due("morning", time(7, 0), act)],
-    )
+    runner = due_runner(served, clock, Due("morning", time(7, 0), act))
     first = await runner.step()
     sick.clear()
     second = await runner.step()
