@@ -12,11 +12,11 @@ from uuid import UUID
 import structlog
 
 from services.chassis.clock import system_clock
+from services.messaging.batch.actions.letters import Letters
 from services.messaging.delivery.actions.flight import Flight, Key
 from services.messaging.delivery.actions.lease import Claim
 from services.messaging.delivery.actions.link import Link, Terms
 from services.messaging.delivery.actions.run import Run
-from services.messaging.delivery.queries import Ready
 from services.messaging.gateways.drivers import Described, driver_of
 from services.messaging.gateways.memory import RememberingGateway
 from tests.listening import message
@@ -57,9 +57,9 @@ async def fly(protocol, address, record, window, count):
     """Hand over *count* messages, as a lane does."""
     gateway = gateway_of(protocol, address, int(window))
     link = Link("trial", gateway, Terms("95599"), system_clock)
-    ordinals, none = range(int(count)), [b""] * int(count)
+    ordinals = range(int(count))
     numbers = [str(place) for place in ordinals]
-    ready = Ready(ordinals, numbers, none, none, [1] * int(count))
+    ready = Letters(ordinals, numbers, [b""] * len(ordinals), [1] * len(ordinals))
     key = Key(1, UUID(int=1), 0)
     run = Run(
         Claim(key, "trial", 1, 0, int(count) - 1, ready),

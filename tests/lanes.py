@@ -5,12 +5,12 @@ from collections import Counter
 from datetime import UTC, datetime
 from uuid import UUID
 
+from services.messaging.batch.actions.letters import Letters
 from services.messaging.delivery.actions.flight import Flight, Key
 from services.messaging.delivery.actions.lane import BURST
 from services.messaging.delivery.actions.lease import Claim
 from services.messaging.delivery.actions.link import Link, Terms
 from services.messaging.delivery.actions.run import Run
-from services.messaging.delivery.queries import Ready
 from services.messaging.gateways import Outgoing
 from services.messaging.gateways.smpp import SmppGateway
 
@@ -24,9 +24,8 @@ def a_claim(chunk):
     """Return a chunk of a thousand messages."""
     first = chunk * 1000
     ordinals = range(first, first + 1000)
-    none = [b""] * 1000
     numbers = [str(ordinal) for ordinal in ordinals]
-    ready = Ready(ordinals, numbers, none, none, [1] * 1000)
+    ready = Letters(ordinals, numbers, [b""] * 1000, [1] * 1000)
     return Claim(Key(101, UUID(int=1), chunk), "demo", 1, first, first + 999, ready)
 
 

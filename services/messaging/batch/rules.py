@@ -165,16 +165,6 @@ class Line:
     chunk: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A chunk as it is planned: its number, first and last ordinal, and how many messages lie between."""
-
-    chunk: int
-    low: int
-    high: int
-    size: int
-
-
 def mobile_of(text: str) -> str:
     """Return the eleven digits of a mobile number as it was written down; empty when it cannot be one."""
     found = MOBILE.fullmatch(re.sub(r"[\s\-()]", "", text))
@@ -267,18 +257,6 @@ def lines_of(people: Iterable[Person], measure: Measure) -> list[Line]:
 
 def _number(person: Person) -> str:
     return person.number
-
-
-def pieces_of(lines: Sequence[Line]) -> list[Piece]:
-    """Return the chunks that *lines* were put into."""
-    by_chunk: dict[int, list[int]] = {}
-    for line in lines:
-        if line.chunk:
-            by_chunk.setdefault(line.chunk, []).append(line.ordinal)
-    return [
-        Piece(chunk, found[0], found[-1], len(found))
-        for chunk, found in by_chunk.items()
-    ]
 
 
 def exclusions_of(lines: Iterable[Line]) -> list[int]:

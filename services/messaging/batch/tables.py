@@ -101,7 +101,8 @@ class Chunk(Row):  # type: ignore[valid-type,misc]
     Up to 1,000 messages of a batch, ordinals ``low`` to ``high``, that one worker hands over under one lease.
 
     ``boot`` tells whether the worker's machine was started anew since, which empties what was only in memory.
-    ``delivered_count`` and ``undelivered_count`` are parts of ``sent_count``.
+    ``delivered_count`` and ``undelivered_count`` are parts of ``sent_count``. ``letters`` seals its messages together
+    until it is done: those that wait again afterwards are opened one by one.
     """
 
     __tablename__ = "chunks"
@@ -124,6 +125,7 @@ class Chunk(Row):  # type: ignore[valid-type,misc]
     unknown_count: Mapped[int] = mapped_column(Integer)
     delivered_count: Mapped[int] = mapped_column(Integer)
     undelivered_count: Mapped[int] = mapped_column(Integer)
+    letters: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
 
 
 class Outcome(Row):  # type: ignore[valid-type,misc]

@@ -10,7 +10,8 @@ from services.chassis.names import key_of, name_of, optional_key
 from services.chassis.vault import Vault
 from services.chassis.wiretypes import money_to, time_from, time_to, version_from
 from services.messaging.batch.actions.change import Seen
-from services.messaging.batch.actions.plan import Asked, opened
+from services.messaging.batch.actions.letters import open_one
+from services.messaging.batch.actions.plan import Asked
 from services.messaging.batch.queries import (
     Filters,
     RecipientFilters,
@@ -128,7 +129,7 @@ def window_to(window: Window | None) -> pb.Batch.SendWindow | None:
 
 def sample_to(batch_id: UUID, sample: Any, vault: Vault) -> pb.Batch.Sample:
     """Return one message as it would go out."""
-    _, text = opened(vault, batch_id, sample.ordinal, sample.message)
+    _, text = open_one(vault, batch_id, sample.ordinal, sample.message)
     return pb.Batch.Sample(
         customer=name_of("customers", sample.number),
         text=text,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, case, func, select, tuple_, union_all
@@ -80,17 +80,18 @@ RECENT = """
     SELECT DISTINCT branch_id FROM batches
     WHERE gateway = $1 AND (state IN (4, 5) OR update_time > $2) ORDER BY 1"""
 # What has an outcome is looked up once for the chunk, not for each message: the planner may believe the table empty.
-LOADED = """
-    SELECT coalesce(array_agg(r.ordinal), '{}') AS ordinals, coalesce(array_agg(r.number), '{}') AS numbers,
-           coalesce(array_agg(r.mobile_index), '{}') AS indexes, coalesce(array_agg(r.message), '{}') AS messages,
-           coalesce(array_agg(r.segments), '{}') AS segments
-    FROM (SELECT ordinal, number, mobile_index, message, segments FROM recipients
+WAITING = """
+    SELECT coalesce(array_agg(r.ordinal), '{}') AS ordinals
+    FROM (SELECT ordinal FROM recipients
           WHERE branch_id = $1 AND batch_id = $2 AND chunk = $3 AND ordinal BETWEEN $4 AND $5
             AND ordinal NOT IN (SELECT o.ordinal FROM outcomes AS o WHERE o.branch_id = $1 AND o.batch_id = $2
                                 AND o.ordinal BETWEEN $4 AND $5)
             AND ordinal NOT IN (SELECT u.ordinal FROM unknowns AS u WHERE u.branch_id = $1 AND u.batch_id = $2
                                 AND u.end_time IS NULL AND u.ordinal BETWEEN $4 AND $5)
           ORDER BY ordinal) AS r"""
+EACH = """
+    SELECT ordinal, number, mobile_index, segments, message FROM recipients
+    WHERE branch_id = $1 AND batch_id = $2 AND ordinal = ANY ($3::integer[]) ORDER BY ordinal"""
 MARKED = """
     SELECT number, about, act, channel, purpose, place FROM refusals
     WHERE branch_id = $1 AND number = ANY ($2::text[])"""
@@ -136,31 +137,6 @@ FENCED = """
       AND NOT EXISTS (SELECT 1 FROM receipts AS t
                       WHERE t.branch_id = 0 AND t.gateway = $2 AND t.end_time IS NULL AND t.receipt_time > $4
                         AND t.mobile_index = r.mobile_index)"""
-
-
-class Ready(NamedTuple):
-    """
-    The messages of a chunk that are still to be handed over, in their order: the columns of LOADED.
-
-    Args:
-        ordinals: Which.
-        numbers: The customers'.
-        indexes: Of their mobiles.
-        messages: Number and text, sealed.
-        segments: Messages each travels as.
-
-    """
-
-    ordinals: Sequence[int] = ()
-    numbers: Sequence[str] = ()
-    indexes: Sequence[bytes] = ()
-    messages: Sequence[bytes] = ()
-    segments: Sequence[int] = ()
-
-    @property
-    def by_ordinal(self) -> dict[int, str]:
-        """Return the customers' numbers by ordinal."""
-        return dict(zip(self.ordinals, self.numbers, strict=True))
 
 
 async def late(

@@ -10,7 +10,7 @@ from services.chassis.errors import Invalid
 from services.chassis.names import key_of, name_of, optional_key
 from services.chassis.vault import Vault
 from services.chassis.wiretypes import time_from, time_to
-from services.messaging.batch.actions.plan import opened
+from services.messaging.batch.actions.letters import open_one
 from services.messaging.batch.rules import RecipientState
 from services.messaging.delivery.queries import MessageFilters
 from services.messaging.delivery.rules import course_of, failure_of
@@ -118,5 +118,5 @@ def whole_message_to(row: Any, now: datetime, vault: Vault) -> pb.Message:
     """Return one message with its text."""
     found = message_to(row, now)
     if row.message is not None:
-        _, found.text = opened(vault, row.batch_id, row.ordinal, row.message)
+        _, found.text = open_one(vault, row.batch_id, row.ordinal, row.message)
     return found

@@ -13,8 +13,7 @@ from guanhu.policy.v1 import policy_pb2
 
 from services.chassis.caller import service_caller
 from services.chassis.wiretypes import time_to
-from services.messaging.delivery import queries
-from services.messaging.delivery.actions import lease, receipts
+from services.messaging.delivery.actions import receipts
 from services.messaging.delivery.actions.flight import Key
 from services.messaging.delivery.actions.settle import Settlement, send_again, settle
 from services.messaging.delivery.rules import Answers, DoubtCause, Slot, Tenure
@@ -459,36 +458,3 @@ async def test_what_is_told_twice_has_one_outcome(town):
 
     assert (found.sent_count, found.failed_count) == (1, 1)
     assert [tuple(row.values()) for row in rows] == [(1, 4, ""), (2, 6, "8")]
-
-
-async def test_a_chunk_is_loaded_without_what_is_settled_or_unknown(town):
-    """Of a chunk, those that have an outcome or are unknown are not loaded again; the columns belong together."""
-    batch = await a_batch(town, "01", "02", "03", "04")
-    await settled(town, batch, answer(2, Slot.ACCEPTED), answer(3, Slot.AMBIGUOUS))
-    key = Key(101, UUID(batch.name.partition("/")[2]), 1)
-    async with town.messaging.frame.uow.read(CALLER) as work:
-        loaded = await lease.waiting(work, key, 1, 4)
-    rows = await town.messaging.sql(
-        """
-        SELECT ordinal, number, mobile_index, message, segments FROM recipients
-        WHERE ordinal IN (1, 4) ORDER BY ordinal"""
-    )
-
-    assert list(zip(*loaded, strict=True)) == [tuple(row.values()) for row in rows]
-    assert len(rows) == 2
-
-
-async def test_what_is_settled_is_looked_up_once_for_a_chunk(town):
-    """A plan made while nothing was settled does not look again for each message when much is."""
-    for table in ("outcomes", "unknowns"):
-        await town.messaging.sql(f"VACUUM ANALYZE {table}")
-    statement = queries.LOADED
-    for name, value in (("$5", "1000"), ("$4", "1"), ("$3", "1"), ("$1", "101")):
-        statement = statement.replace(name, value)
-    statement = statement.replace("$2", f"'{UUID(int=1)}'::uuid")
-    rows = await town.messaging.sql(f"EXPLAIN {statement}")
-    plan = "\n".join(row[0] for row in rows)
-
-    assert plan.count("hashed SubPlan") == 2
-    assert "Join" not in plan
-    assert "Nested Loop" not in plan

@@ -13,12 +13,11 @@ from services.chassis.caller import service_caller
 from services.chassis.config import Shared
 from services.chassis.vault import Vault, generate_keys
 from services.messaging.__main__ import gateway_of, links_of
-from services.messaging.batch.actions.plan import PLACE
+from services.messaging.batch.actions.letters import Letters
 from services.messaging.config import Outside, read_outside
 from services.messaging.delivery.actions.flight import Key
 from services.messaging.delivery.actions.lane import Desk, Lane
 from services.messaging.delivery.actions.lease import Claim
-from services.messaging.delivery.queries import Ready
 from services.messaging.gateways.smpp import SmppGateway
 from services.messaging.gateways.smpp_pair import SmppPair
 from services.messaging.gateways.tls import encrypted
@@ -165,8 +164,7 @@ async def test_the_alphabet_of_the_air_is_the_gateways(
     told(monkeypatch, encoding=encoding)
     generate_keys(tmp_path)
     vault, batch_id = Vault(tmp_path), UUID(int=7)
-    message = vault.seal(f"13800000001{text}", PLACE.format(batch_id, 1))
-    ready = Ready([1], ["01"], [b""], [message], [2])
+    ready = Letters([1], ["01"], [b""], [2], ["13800000001"], [text])
     claim = Claim(Key(101, batch_id, 1), "bank", 1, 1, 1, ready)
     desk = Desk(
         uow=None, caller=service_caller("messaging"), vault=vault, clock=frame.clock

@@ -5,11 +5,11 @@ from uuid import UUID
 import pytest
 
 from services.chassis.clock import system_clock
+from services.messaging.batch.actions.letters import Letters
 from services.messaging.delivery.actions.flight import Flight, Key
 from services.messaging.delivery.actions.lease import Claim
 from services.messaging.delivery.actions.link import Link, Terms
 from services.messaging.delivery.actions.run import Run
-from services.messaging.delivery.queries import Ready
 from services.messaging.gateways import SubmitResult
 from services.messaging.gateways.memory import RememberingGateway
 from tests.unit.messaging.promises import message
@@ -62,7 +62,7 @@ async def test_an_answer_that_comes_after_its_chunk_was_settled_is_passed_over(
     gateway = RememberingGateway(silent=True)
     link = Link("demo", gateway, Terms("95599"), system_clock)
     await gateway.start(link)
-    ready = Ready([1, 2], ["01", "02"], [b""] * 2, [b""] * 2, [1, 1])
+    ready = Letters([1, 2], ["01", "02"], [b""] * 2, [1, 1])
     claim = Claim(Key(101, UUID(int=1), 1), "demo", 1, 1, 2, ready)
     run = Run(claim, Flight(tmp_path / "one.flight", ready.ordinals))
     other = Asker()

@@ -1,7 +1,7 @@
 """Plan a batch: what is checked before people are asked for, and what is written once they are known."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from services.chassis.db import UnitOfWork, Work
 from services.chassis.errors import Exhausted, Invalid, Unready
 from services.chassis.vault import Vault, mask_value
 from services.messaging.batch import queries, rules
+from services.messaging.batch.actions.letters import Letters, seal_chunk, seal_one
 from services.messaging.batch.rules import Line, Measure, Person, State, UnknownPolicy
 from services.messaging.batch.tables import Batch
 from services.messaging.gateway.queries import sending
@@ -21,28 +22,30 @@ from services.messaging.template.queries import held as template_held
 from services.messaging.template.rules import Compiled, Purpose
 from services.messaging.template.rules import State as TemplateState
 
-PLACE = "recipients.message|{}/{}"
-"""What a sealed message is bound to: the batch, and its place there."""
-
 MOBILE = "recipients.mobile"
 MASK_MOBILE = 1
 PIECE = 20_000
 """Lines that are staged at a time."""
+
+CHUNKS = 50
+"""Chunks that are written at a time, each with its messages."""
 
 COLUMNS = (
     "ordinal integer, number text, display_name text, mobile_mask text, mobile_index bytea, message bytea, "
     "exclusion_reason smallint, segments integer, chunk integer"
 )
 NAMES = tuple(column.split()[0] for column in COLUMNS.split(", "))
+INDEX = NAMES.index("mobile_index")
 STAGED = f"CREATE TEMP TABLE staged_recipients ({COLUMNS}) ON COMMIT DROP"
 WRITTEN = f"""
     INSERT INTO recipients (branch_id, batch_id, {", ".join(NAMES)})
     SELECT $1, $2, {", ".join(NAMES)} FROM staged_recipients ON CONFLICT DO NOTHING"""
 CHUNKED = """
     INSERT INTO chunks (branch_id, batch_id, chunk, low, high, size, state, worker, boot, excluded_count, sent_count,
-                        failed_count, unknown_count, delivered_count, undelivered_count)
-    SELECT $1, $2, line.chunk, line.low, line.high, line.size, 0, '', '', 0, 0, 0, 0, 0, 0
-    FROM unnest($3::integer[], $4::integer[], $5::integer[], $6::integer[]) AS line (chunk, low, high, size)
+                        failed_count, unknown_count, delivered_count, undelivered_count, letters)
+    SELECT $1, $2, line.chunk, line.low, line.high, line.size, 0, '', '', 0, 0, 0, 0, 0, 0, line.letters
+    FROM unnest($3::integer[], $4::integer[], $5::integer[], $6::integer[], $7::bytea[])
+         AS line (chunk, low, high, size, letters)
     ON CONFLICT DO NOTHING"""
 
 
@@ -91,6 +94,7 @@ class Draft:
     batch_id: UUID
     lines: Sequence[Line]
     rows: Sequence[tuple[Any, ...]]
+    pieces: Sequence[tuple[Any, ...]]
     digest: str
 
 
@@ -172,18 +176,27 @@ async def draft(
         asked.schedule_time and asked.schedule_time.isoformat(),
         policy_of(asked),
     )
+    return await asyncio.to_thread(
+        _work_out, batch_id, crowd.people, measure, vault, head
+    )
 
-    def work_out() -> Draft:
-        lines = rules.lines_of(crowd.people, measure)
-        rows = [_row(line, batch_id, vault) for line in lines]
-        told = (
-            (line.ordinal, line.person.number, line.reason, row[4] and row[4].hex())
-            + ((line.text,) if line.text else ())
-            for line, row in zip(lines, rows, strict=True)
-        )
-        return Draft(batch_id, lines, rows, rules.digest_of(head, told))
 
-    return await asyncio.to_thread(work_out)
+def _work_out(
+    batch_id: UUID,
+    people: Sequence[Person],
+    measure: Measure,
+    vault: Vault,
+    head: tuple[object, ...],
+) -> Draft:
+    lines = rules.lines_of(people, measure)
+    rows = [_row(line, batch_id, vault) for line in lines]
+    told = (
+        (line.ordinal, line.person.number, line.reason, row[INDEX] and row[INDEX].hex())
+        + ((line.text,) if line.text else ())
+        for line, row in zip(lines, rows, strict=True)
+    )
+    digest = rules.digest_of(head, told)
+    return Draft(batch_id, lines, rows, _pieces(lines, rows, batch_id, vault), digest)
 
 
 async def _capped(
@@ -227,8 +240,7 @@ def _row(line: Line, batch_id: UUID, vault: Vault) -> tuple[Any, ...]:
     if line.mobile:
         index = vault.index(line.mobile, MOBILE)
     if not line.reason:
-        place = PLACE.format(batch_id, line.ordinal)
-        sealed = vault.seal(f"{line.mobile}{line.text}", place)
+        sealed = seal_one(vault, batch_id, line.ordinal, line.mobile, line.text)
     return (
         line.ordinal,
         line.person.number,
@@ -244,22 +256,30 @@ def _row(line: Line, batch_id: UUID, vault: Vault) -> tuple[Any, ...]:
     )
 
 
-def opened(
-    vault: Vault, batch_id: UUID, ordinal: int, sealed: bytes
-) -> tuple[str, str]:
-    """Return mobile and text of one message."""
-    return opener(vault, batch_id)(ordinal, sealed)
-
-
-def opener(vault: Vault, batch_id: UUID) -> Callable[[int, bytes], tuple[str, str]]:
-    """Return what opens the messages of one batch, by their ordinals: sending opens a thousand in a row."""
-    start = PLACE.format(batch_id, "")
-
-    def open_one(ordinal: int, sealed: bytes) -> tuple[str, str]:
-        plain = vault.open(sealed, f"{start}{ordinal}")
-        return plain[:11], plain[11:]
-
-    return open_one
+def _pieces(
+    lines: Sequence[Line], rows: Sequence[tuple[Any, ...]], batch_id: UUID, vault: Vault
+) -> list[tuple[Any, ...]]:
+    """Return the chunks that *lines* were put into, as they are stored; *rows* hold the indexes of the mobiles."""
+    by_chunk: dict[int, list[tuple[Any, ...]]] = {}
+    for line, row in zip(lines, rows, strict=True):
+        if line.chunk:
+            by_chunk.setdefault(line.chunk, []).append(
+                (
+                    line.ordinal,
+                    line.person.number,
+                    row[INDEX],
+                    line.segments,
+                    line.mobile,
+                    line.text,
+                )
+            )
+    pieces = []
+    for chunk, found in by_chunk.items():
+        letters = Letters(*zip(*found, strict=True))
+        sealed = seal_chunk(vault, batch_id, chunk, letters)
+        low, high = letters.ordinals[0], letters.ordinals[-1]
+        pieces.append((chunk, low, high, len(found), sealed))
+    return pieces
 
 
 async def write(
@@ -320,13 +340,6 @@ async def _write_lines(work: Work, branch_id: int, draft: Draft) -> None:
         piece = draft.rows[start : start + PIECE]
         await work.copy("staged_recipients", NAMES, piece)
     await work.run(WRITTEN, branch_id, draft.batch_id)
-    pieces = rules.pieces_of(draft.lines)
-    await work.run(
-        CHUNKED,
-        branch_id,
-        draft.batch_id,
-        [one.chunk for one in pieces],
-        [one.low for one in pieces],
-        [one.high for one in pieces],
-        [one.size for one in pieces],
-    )
+    for start in range(0, len(draft.pieces), CHUNKS):
+        columns = zip(*draft.pieces[start : start + CHUNKS], strict=True)
+        await work.run(CHUNKED, branch_id, draft.batch_id, *columns)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from services.messaging.batch.actions.plan import opener
+from services.messaging.batch.actions.letters import open_one
 from services.messaging.delivery import queries, rules
 from services.messaging.delivery.actions.flight import Key
 from services.messaging.delivery.actions.lane import Desk
@@ -114,7 +114,7 @@ def _word(found: Receipt) -> Word:
 def _question(desk: Desk, link: Link, row: Any) -> Question:
     """Return the question about one message; its number is opened for nothing else."""
     batch_id: UUID = row.batch_id
-    mobile, _ = opener(desk.vault, batch_id)(row.ordinal, row.message)
+    mobile, _ = open_one(desk.vault, batch_id, row.ordinal, row.message)
     return Question(
         dest=rules.COUNTRY + mobile,
         source=rules.source_of(link.terms.access, batch_id),

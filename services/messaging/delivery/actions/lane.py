@@ -16,7 +16,6 @@ from services.chassis.clock import HOME_ZONE, Clock
 from services.chassis.db import UnitOfWork
 from services.chassis.feed import cause_of
 from services.chassis.vault import Vault
-from services.messaging.batch.actions.plan import opener
 from services.messaging.delivery import rules
 from services.messaging.delivery.actions import lease
 from services.messaging.delivery.actions.flight import Flight, Key, Seat
@@ -128,6 +127,7 @@ class Lane:
             claimed = await lease.claim(
                 desk.uow,
                 desk.caller,
+                desk.vault,
                 branch_id=branch_id,
                 gateway=gateway,
                 seat=desk.seat,
@@ -211,10 +211,11 @@ class Lane:
         self, claim: Claim
     ) -> Callable[[Sequence[int], Sequence[int]], list[Outgoing]]:
         """Return what makes messages of *claim* by token and place; what all have in common is worked out once."""
-        ordinals, _, _, sealed, segments = claim.ready
+        ready = claim.ready
+        ordinals, segments = ready.ordinals, ready.segments
+        mobiles, texts = ready.mobiles, ready.texts
         batch_id = claim.key.batch_id
         terms, clock = self._link.terms, self._desk.clock
-        open_one = opener(self._desk.vault, batch_id)
         source = rules.source_of(terms.access, batch_id)
         reference = rules.references(batch_id)
         validity = timedelta(seconds=terms.validity)
@@ -223,19 +224,17 @@ class Lane:
         def letters(tokens: Sequence[int], places: Sequence[int]) -> list[Outgoing]:
             until, made = clock() + validity, []
             for token, place in zip(tokens, places, strict=True):
-                ordinal = ordinals[place]
-                mobile, text = open_one(ordinal, sealed[place])
-                dest, own = rules.COUNTRY + mobile, reference(ordinal)
+                text = texts[place]
                 air = count(text) if abroad else None
                 encoding = air.encoding if air else "ucs2"
                 parts = air.segments if air else segments[place]
                 message = Outgoing(
                     token,
-                    dest,
+                    rules.COUNTRY + mobiles[place],
                     source,
                     text,
                     encoding,
-                    own,
+                    reference(ordinals[place]),
                     parts,
                     True,  # noqa: FBT003 - in order, which costs half
                     until,

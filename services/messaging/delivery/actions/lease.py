@@ -2,15 +2,17 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 from uuid import UUID
 
 from services.chassis.caller import Caller
 from services.chassis.clock import local_time
 from services.chassis.db import UnitOfWork, Work
+from services.chassis.vault import Vault
+from services.messaging.batch.actions.letters import Letters, open_chunk, open_each
 from services.messaging.batch.rules import State
 from services.messaging.delivery import queries
 from services.messaging.delivery.actions.flight import Key, Seat
-from services.messaging.delivery.queries import Ready
 from services.messaging.delivery.rules import hour_fits
 
 BEGUN = """
@@ -27,14 +29,14 @@ CLAIMED = """
     UPDATE chunks AS taken SET state = 1, worker = $3, boot = $4, lease_time = $5
     FROM first
     WHERE taken.branch_id = $1 AND taken.batch_id = first.batch_id AND taken.chunk = first.chunk
-    RETURNING taken.batch_id, taken.chunk, taken.low, taken.high, first.purpose"""
+    RETURNING taken.batch_id, taken.chunk, taken.low, taken.high, taken.letters, first.purpose"""
 BEATEN = """
     UPDATE chunks SET lease_time = $4
     WHERE branch_id = $1 AND worker = $2 AND state = 1 AND batch_id = ANY ($3::uuid[])
     RETURNING batch_id, chunk"""
 
 
-NONE_READY = Ready()
+NONE_READY = Letters()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Claim:
     purpose: int
     low: int
     high: int
-    ready: Ready = NONE_READY
+    ready: Letters = NONE_READY
     reasons: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -63,6 +65,7 @@ async def branches(uow: UnitOfWork, caller: Caller, gateway: str) -> list[int]:
 async def claim(
     uow: UnitOfWork,
     caller: Caller,
+    vault: Vault,
     *,
     branch_id: int,
     gateway: str,
@@ -85,7 +88,7 @@ async def claim(
         [row] = rows
         key = Key(branch_id, row.batch_id, row.chunk)
         claimed = Claim(key, gateway, row.purpose, row.low, row.high)
-        ready = await waiting(work, key, row.low, row.high)
+        ready = await _opened(work, vault, key, row)
         found = await queries.over_cap(work, branch_id, ready.numbers, row.purpose)
         mobiles = dict(zip(ready.numbers, ready.indexes, strict=True))
         found |= await _refusals(work, claimed, mobiles)
@@ -98,11 +101,21 @@ async def day_time(work: Work, branch_id: int, zone: str) -> bool:
     return hour_fits(local_time(work.now, zone), (hours["from"], hours["to"]))
 
 
-async def waiting(work: Work, key: Key, low: int, high: int) -> Ready:
-    """Return the messages of a chunk, *low* to *high*, that have no outcome and are not unknown."""
+async def waiting(work: Work, key: Key, low: int, high: int) -> list[int]:
+    """Return the ordinals of a chunk, *low* to *high*, that have no outcome and are not unknown."""
     place = key.branch_id, key.batch_id, key.chunk
-    [row] = await work.run(queries.LOADED, *place, low, high)
-    return Ready(*row.values())
+    [row] = await work.run(queries.WAITING, *place, low, high)
+    return list(row.ordinals)
+
+
+async def _opened(work: Work, vault: Vault, key: Key, row: Any) -> Letters:
+    """Return what is to be handed over of a claimed chunk; one that was done before is opened message by message."""
+    ordinals = await waiting(work, key, row.low, row.high)
+    if row.letters is not None:
+        letters = open_chunk(vault, key.batch_id, key.chunk, row.letters)
+        return letters.only(ordinals)
+    rows = await work.run(queries.EACH, key.branch_id, key.batch_id, ordinals)
+    return open_each(vault, key.batch_id, rows)
 
 
 async def _refusals(

@@ -54,7 +54,8 @@ COUNTED = """
         state = CASE WHEN own.gives_back THEN own.rest ELSE c.state END,
         worker = CASE WHEN own.gives_back THEN '' ELSE c.worker END,
         boot = CASE WHEN own.gives_back THEN '' ELSE c.boot END,
-        lease_time = CASE WHEN own.gives_back THEN NULL ELSE c.lease_time END
+        lease_time = CASE WHEN own.gives_back THEN NULL ELSE c.lease_time END,
+        letters = CASE WHEN own.gives_back AND own.rest = 2 THEN NULL ELSE c.letters END
     FROM (SELECT state = 1 AND worker = $8 AND worker <> '' AS gives_back,
                  CASE WHEN size > excluded_count + sent_count + failed_count + unknown_count
                                   + $4::integer + $5::integer + $6::integer + $7::integer

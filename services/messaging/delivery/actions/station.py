@@ -167,8 +167,8 @@ class Station:
         """Return every open message of a chunk as one of which nobody knows."""
         caller = self.desk.caller.in_branch(row.branch_id)
         async with self.desk.uow.read(caller) as work:
-            ready = await lease.waiting(work, _key(row), row.low, row.high)
-        return nobody_knows(ready.ordinals)
+            ordinals = await lease.waiting(work, _key(row), row.low, row.high)
+        return nobody_knows(ordinals)
 
     async def _settle(
         self,
