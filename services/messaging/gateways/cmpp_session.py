@@ -95,8 +95,8 @@ class CmppSession(Session[Entry]):
             status = UNPROVEN
         self._settle_bind(status)
 
-    def _submission(self, sequence: int, body: bytes) -> bytes:
-        return codec.pdu(codec.SUBMIT, sequence, body)
+    def _submission(self, sequence: int, size: int) -> bytes:
+        return codec.HEADER.pack(codec.HEADER.size + size, codec.SUBMIT, sequence)
 
     def _receipt_of(self, sequence: int, repeated: bytes, status: int) -> bytes:
         body = codec.deliver_resp_body(self._form, repeated, status)

@@ -6,6 +6,7 @@ Mainland operators bill every text, also a purely Latin one, as one message up t
 characters beyond; that is why counting for the bill and counting for the air are two functions.
 """
 
+from codecs import utf_16_be_encode
 from typing import NamedTuple
 
 from services.messaging.gateways import Encoding
@@ -117,7 +118,9 @@ def split(text: str, encoding: Encoding) -> list[str]:
 def encode(text: str, encoding: Encoding) -> bytes:
     """Return *text* in octets, a septet to an octet; raises ValueError when it does not fit the encoding."""
     if encoding == "ucs2":
-        return text.encode("utf-16-be")
+        return utf_16_be_encode(text)[
+            0
+        ]  # as str.encode, which looks its codec up each time
     try:
         return b"".join([SEPTETS[char] for char in text])
     except KeyError as fault:

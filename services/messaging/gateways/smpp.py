@@ -51,8 +51,7 @@ class SmppGateway(StreamGateway):
     def _entries(self, message: Outgoing) -> list[tuple[Entry, bytes]]:
         return self._writer.entries(message)
 
-    def _number_of(self, body: bytes) -> str | None:
-        return codec.message_id_of(body)
+    _number_of = staticmethod(codec.message_id_of)
 
     def _in_words(self, status: int) -> str:
         return in_words(status)

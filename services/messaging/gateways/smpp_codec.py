@@ -185,14 +185,10 @@ def absolute_time(moment: datetime | None) -> bytes:
     return f"{moment.astimezone(UTC):%y%m%d%H%M%S}000+\0".encode()
 
 
-MIDDLE = struct.Struct("BBBB")
-"""esm_class, protocol_id, priority_flag and an empty schedule_delivery_time."""
+REFERENCED = TAG.pack(USER_MESSAGE_REFERENCE, 2)
+"""What stands before the two octets of user_message_reference."""
 
-REFERENCE = struct.Struct(">HH2s")
-"""user_message_reference as an optional parameter."""
-
-END = struct.Struct("BBBBB")
-"""registered_delivery, replace_if_present_flag, data_coding, sm_default_msg_id and sm_length."""
+OCTETS = [bytes((value,)) for value in range(256)]
 
 
 class Form(NamedTuple):
@@ -218,33 +214,48 @@ LAST_PART = Form(joined=True, long=False, receipt=True)
 
 
 def submit_body(
-    addresses: bytes,
-    payload: bytes,
-    form: Form,
-    data_coding: int,
-    validity: bytes,
-    reference: bytes,
+    start: bytes, number: bytes, middle: bytes, payload: bytes, reference: bytes
 ) -> bytes:
     """
-    Return the body of submit_sm, section 4.4.1.
+    Return the body of submit_sm, section 4.4.1, with its payload as short_message.
 
     Args:
-        addresses: What ``start`` returns, and the customer's number as a C-octet string.
-        payload: The text's octets.
-        form: How they travel.
-        data_coding: How the payload reads.
-        validity: When the centre gives up, as ``absolute_time`` returns it.
+        start: What ``start`` returns.
+        number: The customer's, as a C-octet string.
+        middle: What ``middle`` returns.
+        payload: The text's octets, at most 254.
         reference: The two octets of user_message_reference, or none.
 
     """
-    joined, long, receipt = form
-    tags = REFERENCE.pack(USER_MESSAGE_REFERENCE, 2, reference) if reference else b""
-    short = payload
-    if long:
-        tags, short = tags + tag(MESSAGE_PAYLOAD, payload), b""
-    middle = MIDDLE.pack(UDHI if joined else 0, 0, 0, 0)
-    end = END.pack(receipt, 0, data_coding, 0, len(short))
-    return b"".join((addresses, middle, validity, end, short, tags))
+    length = OCTETS[len(payload)]
+    if not reference:
+        return b"".join((start, number, middle, length, payload))
+    whole = (start, number, middle, length, payload, REFERENCED, reference)
+    return b"".join(whole)
+
+
+def long_body(
+    start: bytes, number: bytes, middle: bytes, payload: bytes, reference: bytes
+) -> bytes:
+    """Return the same with its payload as message_payload, which the centre cuts into parts."""
+    body = submit_body(start, number, middle, b"", reference)
+    return body + tag(MESSAGE_PAYLOAD, payload)
+
+
+def middle(form: Form, data_coding: int, validity: bytes) -> bytes:
+    """
+    Return what stands between a customer's number and the length of the text, the same in all that travel alike.
+
+    Args:
+        form: How the payload travels.
+        data_coding: How it reads.
+        validity: When the centre gives up, as ``absolute_time`` returns it.
+
+    """
+    # esm_class, protocol_id, priority_flag, an empty schedule_delivery_time
+    before = bytes((UDHI if form.joined else 0, 0, 0, 0))
+    # registered_delivery, replace_if_present_flag, data_coding, sm_default_msg_id
+    return before + validity + bytes((form.receipt, 0, data_coding, 0))
 
 
 @lru_cache(maxsize=256)
@@ -331,4 +342,4 @@ def is_receipt(message: Deliver) -> bool:
 
 def message_id_of(body: bytes) -> str | None:
     """Return the centre's number of a message from the body of submit_sm_resp, None when there is none."""
-    return body.split(b"\0", 1)[0].decode("latin-1") or None
+    return body.partition(b"\0")[0].decode("latin-1") or None

@@ -51,8 +51,10 @@ class SmppSession(Session[Entry]):
         else:
             self._settle_bind(status)
 
-    def _submission(self, sequence: int, body: bytes) -> bytes:
-        return codec.pdu(codec.SUBMIT, sequence, body)
+    def _submission(self, sequence: int, size: int) -> bytes:
+        return codec.HEADER.pack(
+            codec.HEADER.size + size, codec.SUBMIT, codec.OK, sequence
+        )
 
     def _receipt_of(self, sequence: int, repeated: bytes, status: int) -> bytes:
         return codec.pdu(codec.DELIVER_RESP, sequence, b"\0", status=status)

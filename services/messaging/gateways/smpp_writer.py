@@ -2,7 +2,6 @@
 
 import random
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Literal
 
 from services.messaging.gateways import Outgoing, encoding
@@ -45,10 +44,8 @@ class Writer:
         """Write for the centre of *settings*."""
         self._settings = settings
         self._reference = random.randrange(256)  # noqa: S311 - a start, not a secret
-        self._until: datetime | None = None
-        self._validity = codec.absolute_time(None)
-        self._source = ""
-        self._start = b""
+        self._alike: tuple[object, ...] = ()
+        self._start = self._middle = b""
 
     def entries(self, message: Outgoing) -> list[tuple[Entry, bytes]]:
         """Return what to write for *message*; raises ValueError when it cannot be written."""
@@ -69,18 +66,22 @@ class Writer:
         return entries_of(message.token, bodies)
 
     def _body(self, message: Outgoing, payload: bytes, form: codec.Form) -> bytes:
-        until, source = message.valid_until, message.source
-        # messages handed over together have both in common
-        if until is not self._until:
-            self._until, self._validity = until, codec.absolute_time(until)
-        if source is not self._source:
-            kinds = self._settings.source_kind, self._settings.dest_kind
-            self._source, self._start = source, codec.start(source, *kinds)
-        return codec.submit_body(
-            self._start + codec.c_octets(message.dest, codec.LONGEST_NUMBER),
-            payload,
+        _, dest, source, _, encoding, reference, _, receipt, until = message
+        # messages handed over together have all of this in common
+        alike = (until, source, encoding, receipt, form)
+        if alike != self._alike:
+            self._learn(message, form)
+            self._alike = alike
+        write = codec.long_body if form.long else codec.submit_body
+        number = codec.c_octets(dest, codec.LONGEST_NUMBER)
+        return write(self._start, number, self._middle, payload, reference[:2])
+
+    def _learn(self, message: Outgoing, form: codec.Form) -> None:
+        """Work out what *message* has in common with those that are handed over with it."""
+        kinds = self._settings.source_kind, self._settings.dest_kind
+        self._start = codec.start(message.source, *kinds)
+        self._middle = codec.middle(
             form if message.want_receipt else form._replace(receipt=False),
             codec.DATA_CODING[message.encoding],
-            self._validity,
-            message.client_ref[:2],
+            codec.absolute_time(message.valid_until),
         )

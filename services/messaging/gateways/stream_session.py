@@ -134,8 +134,8 @@ class Session(asyncio.Protocol, ABC, Generic[Entry]):
         """Take one frame: the numbers of its head, and what follows."""
 
     @abstractmethod
-    def _submission(self, sequence: int, body: bytes) -> bytes:
-        """Return the frame that submits a message."""
+    def _submission(self, sequence: int, size: int) -> bytes:
+        """Return the head of the frame that submits a message, whose body has *size* octets."""
 
     @abstractmethod
     def _receipt_of(self, sequence: int, repeated: bytes, status: int) -> bytes:
@@ -241,13 +241,13 @@ class Session(asyncio.Protocol, ABC, Generic[Entry]):
 
     def submit(self, items: Sequence[tuple[Entry, bytes]]) -> None:
         """Write a submission for each entry and its body, in one piece; the caller keeps to the room."""
-        now, pieces = self._loop.time(), []
+        now, pieces = self._loop.time(), list[bytes]()
         unanswered, submission = self._unanswered, self._submission
         following = self._next
         for entry, body in items:
             sequence = following()
             unanswered[sequence] = (entry, now)
-            pieces.append(submission(sequence, body))
+            pieces += (submission(sequence, len(body)), body)
         self._write(b"".join(pieces))
 
     def answer_delivers(self, sequences: Sequence[int], status: int = 0) -> None:
