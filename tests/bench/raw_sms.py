@@ -2,24 +2,32 @@
 
 import socket
 import struct
+from datetime import UTC, datetime, timedelta
 
+from services.messaging.gateways import Outgoing
 from services.messaging.gateways import smpp_codec as codec
+from services.messaging.gateways.smpp_writer import SmppSettings, Writer
 
 TEXT = "【农业银行】尊敬的李先生，您的定期存款即将到期，欢迎莅临营业部办理。"
 ANSWER = struct.pack(">II", codec.SUBMIT_RESP, 0)
+WRITER = Writer(SmppSettings(host="", port=0, system_id="", password=""))
+UNTIL = datetime.now(UTC) + timedelta(hours=2)
 
 
 def submit(sequence, number):
-    """Return a whole submit_sm as the driver would write it."""
-    body = codec.submit_body(
-        codec.start("9559901", codec.NETWORK_SPECIFIC, codec.INTERNATIONAL)
-        + codec.c_octets(number, codec.LONGEST_NUMBER),
-        TEXT.encode("utf-16-be"),
-        codec.SHORT,
-        8,
-        codec.absolute_time(None),
-        b"\0\1",
+    """Return a whole submit_sm as the driver writes it, so that the centre has the same to read."""
+    message = Outgoing(
+        token=sequence,
+        dest=number,
+        source="9559901",
+        text=TEXT,
+        encoding="ucs2",
+        client_ref=b"\0\1",
+        segments=1,
+        want_receipt=True,
+        valid_until=UNTIL,
     )
+    [(_, body)] = WRITER.entries(message)
     return codec.pdu(codec.SUBMIT, sequence, body)
 
 
