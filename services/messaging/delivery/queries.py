@@ -92,9 +92,12 @@ WAITING = """
 EACH = """
     SELECT ordinal, number, mobile_index, segments, message FROM recipients
     WHERE branch_id = $1 AND batch_id = $2 AND ordinal = ANY ($3::integer[]) ORDER BY ordinal"""
+# The customers are gathered first, so that refusals are looked up by them however few the planner believes there are.
 MARKED = """
     SELECT number, about, act, channel, purpose, place FROM refusals
-    WHERE branch_id = $1 AND number = ANY ($2::text[])"""
+    WHERE branch_id = $1 AND number = ANY (ARRAY(
+        SELECT r.number FROM recipients AS r
+        WHERE r.branch_id = $1 AND r.batch_id = $2 AND r.ordinal BETWEEN $3 AND $4))"""
 NUMBERS = """
     SELECT ordinal, number FROM recipients
     WHERE branch_id = $1 AND batch_id = $2 AND ordinal = ANY ($3::integer[])"""
@@ -140,11 +143,15 @@ FENCED = """
 
 
 async def late(
-    work: Work, branch_id: int, numbers: Sequence[str], purpose: int
+    work: Work, batch: tuple[int, UUID], low: int, high: int, purpose: int
 ) -> dict[str, int]:
-    """Return who of *numbers* must not be written to after all, and why: refusals told since, and moves."""
+    """
+    Return who must not be written to after all, and why: refusals told since, and moves.
+
+    Of *batch*, branch and identifier, the places from *low* to *high* are looked at; *purpose* is what it is for.
+    """
     marks: dict[str, list[Mark]] = {}
-    for row in await work.run(MARKED, branch_id, list(numbers)):
+    for row in await work.run(MARKED, *batch, low, high):
         found = {key: value for key, value in row.items() if key != "number"}
         marks.setdefault(row.number, []).append(Mark(**found))
     reasons = {number: late_reason(found, purpose) for number, found in marks.items()}
@@ -152,15 +159,15 @@ async def late(
 
 
 async def refused_by_answer(
-    work: Work, waiting: Mapping[str, bytes], purpose: int
+    work: Work, numbers: Sequence[str], indexes: Sequence[bytes], purpose: int
 ) -> dict[str, int]:
-    """Return who of the customers *waiting*, with the indexes of their mobiles, refused *purpose* by an answer."""
+    """Return who of the customers *numbers*, with the *indexes* of their mobiles, refused *purpose* by an answer."""
     if purpose == Purpose.SERVICE:
         return {}
-    found = await refused(work, list(waiting.values()), purpose)
+    found = await refused(work, indexes, purpose)
     return {
         number: Exclusion.REFUSED_BEFORE
-        for number, index in waiting.items()
+        for number, index in zip(numbers, indexes, strict=True)
         if index in found
     }
 

@@ -197,9 +197,7 @@ class Lane:
         """Leave out who refused since; a store that is away leaves what is known as it is."""
         desk, sight = self._desk, self._desk.news.sight()
         try:
-            found = await lease.refusals(
-                desk.uow, desk.caller, run.claim, run.waiting()
-            )
+            found = await lease.refusals(desk.uow, desk.caller, run.claim)
         except Exception as error:  # noqa: BLE001 - whatever keeps the store away, nothing is written until it is back
             log.warning("refusals.unread", cause=cause_of(error))
             await asyncio.sleep(PAUSE)
@@ -222,7 +220,8 @@ class Lane:
         abroad = terms.encoding == "auto"
 
         def letters(tokens: Sequence[int], places: Sequence[int]) -> list[Outgoing]:
-            until, made = clock() + validity, []
+            # seconds are as fine as the wire tells it, so that messages in a row have it in common
+            until, made = (clock() + validity).replace(microsecond=0), []
             for token, place in zip(tokens, places, strict=True):
                 text = texts[place]
                 air = count(text) if abroad else None

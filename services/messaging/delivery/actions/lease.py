@@ -87,12 +87,11 @@ async def claim(
             return None
         [row] = rows
         key = Key(branch_id, row.batch_id, row.chunk)
-        claimed = Claim(key, gateway, row.purpose, row.low, row.high)
         ready = await _opened(work, vault, key, row)
+        claimed = Claim(key, gateway, row.purpose, row.low, row.high, ready)
         found = await queries.over_cap(work, branch_id, ready.numbers, row.purpose)
-        mobiles = dict(zip(ready.numbers, ready.indexes, strict=True))
-        found |= await _refusals(work, claimed, mobiles)
-    return replace(claimed, ready=ready, reasons=found)
+        found |= await _refusals(work, claimed)
+    return replace(claimed, reasons=found)
 
 
 async def day_time(work: Work, branch_id: int, zone: str) -> bool:
@@ -118,32 +117,28 @@ async def _opened(work: Work, vault: Vault, key: Key, row: Any) -> Letters:
     return open_each(vault, key.batch_id, rows)
 
 
-async def _refusals(
-    work: Work, claimed: Claim, waiting: Mapping[str, bytes]
-) -> dict[str, int]:
-    """Return who of *waiting* refused, by an answer or otherwise, with the reason."""
-    found = await queries.refused_by_answer(work, waiting, claimed.purpose)
-    return found | await queries.late(
-        work, claimed.key.branch_id, list(waiting), claimed.purpose
-    )
+async def _refusals(work: Work, claimed: Claim) -> dict[str, int]:
+    """Return who of a chunk refused, by an answer or otherwise, with the reason."""
+    key, purpose = claimed.key, claimed.purpose
+    batch = key.branch_id, key.batch_id
+    ready = claimed.ready
+    found = await queries.refused_by_answer(work, ready.numbers, ready.indexes, purpose)
+    return found | await queries.late(work, batch, claimed.low, claimed.high, purpose)
 
 
-async def refusals(
-    uow: UnitOfWork, caller: Caller, claimed: Claim, waiting: Mapping[str, bytes]
-) -> dict[str, int]:
-    """Return who of the customers *waiting*, with the indexes of their mobiles, refused since they were loaded."""
+async def refusals(uow: UnitOfWork, caller: Caller, claimed: Claim) -> dict[str, int]:
+    """Return who of a chunk refused, also since it was loaded; some may have been written to before."""
     async with uow.read(caller.in_branch(claimed.key.branch_id)) as work:
-        return await _refusals(work, claimed, waiting)
+        return await _refusals(work, claimed)
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What changed about chunks in hand: batches that go on, leases that hold, customers who refused."""
+    """What changed about chunks in hand: batches that go on, and leases that hold."""
 
     sending: Collection[UUID]
     day_time: bool
     held: Collection[tuple[UUID, int]]
-    refused: Mapping[UUID, Mapping[str, int]]
 
 
 async def beat(
@@ -153,25 +148,15 @@ async def beat(
     branch_id: int,
     worker: str,
     zone: str,
-    waiting: Mapping[UUID, tuple[int, Sequence[str]]],
+    batches: Sequence[UUID],
 ) -> News:
-    """
-    Renew the leases in one branch, and return what changed.
-
-    *waiting* holds, by batch, its purpose and the customers whose messages are not handed over yet.
-    """
+    """Renew the leases of chunks of *batches* in one branch, and return what changed."""
     async with uow(caller.in_branch(branch_id)) as work:
-        batches = list(waiting)
         held = await work.run(BEATEN, branch_id, worker, batches, work.now)
         states = await work.run(queries.STATES, branch_id, batches)
         fits = await day_time(work, branch_id, zone)
-        refused = {
-            batch_id: await queries.late(work, branch_id, numbers, purpose)
-            for batch_id, (purpose, numbers) in waiting.items()
-        }
     return News(
         frozenset(row.batch_id for row in states if row.state == State.SENDING),
         fits,
         frozenset((row.batch_id, row.chunk) for row in held),
-        refused,
     )

@@ -59,11 +59,6 @@ class Run:
     def _places(self) -> list[int]:
         return [*self.again, *range(self.next, len(self.claim.ready.ordinals))]
 
-    def waiting(self) -> dict[str, bytes]:
-        """Return the customers whose messages are not handed over yet, with the indexes of their mobiles."""
-        numbers, indexes = self.claim.ready.numbers, self.claim.ready.indexes
-        return {numbers[place]: indexes[place] for place in self._places()}
-
     def leave_out(self, reasons: Mapping[str, int]) -> None:
         """Leave out customers who are not handed over yet, for *reasons* by number."""
         if not reasons:

@@ -32,7 +32,7 @@ from services.messaging.delivery.actions.presence import (
     is_lost,
     lock_of,
 )
-from services.messaging.delivery.actions.run import Run
+from services.messaging.delivery.actions.run import NEVER, Run
 from services.messaging.delivery.actions.settle import Settlement, settle
 from services.messaging.delivery.rules import Answers, DoubtCause, certain, nobody_knows
 from services.messaging.gateway import actions as gateways
@@ -189,7 +189,7 @@ class Station:
     # rounds
 
     async def beat(self) -> int:
-        """Show that we live, renew leases, stop what must stop, leave out who refused, report about links."""
+        """Show that we live, renew leases, stop what must stop, have refusals read anew, report about links."""
         if self._presence and self.desk.seat:
             await self._presence.hold(self.desk.seat.worker)
         self.desk.learn_zones(self._tree())
@@ -219,22 +219,17 @@ class Station:
         desk = self.desk
         assert desk.seat is not None
         asked = asyncio.get_running_loop().time()
-        waiting: dict[UUID, tuple[int, list[str]]] = {}
-        for run in runs:
-            claim = run.claim
-            _, numbers = waiting.setdefault(claim.key.batch_id, (claim.purpose, []))
-            numbers += run.waiting()
         news = await lease.beat(
             desk.uow,
             desk.caller,
             branch_id=branch_id,
             worker=desk.seat.worker,
             zone=desk.zone(branch_id),
-            waiting=waiting,
+            batches=list({run.claim.key.batch_id for run in runs}),
         )
         for run in runs:
             key, night = run.claim.key, not news.day_time
-            run.leave_out(news.refused[key.batch_id])
+            run.sight = NEVER
             if (
                 key.batch_id not in news.sending
                 or (key.batch_id, key.chunk) not in news.held
