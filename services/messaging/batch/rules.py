@@ -92,8 +92,12 @@ class ChunkState(IntEnum):
     DONE = 2
 
 
-CHUNK = 1000
-"""Messages of one chunk: as many as one event and one call about contacts may carry."""
+STEPS = 50
+LEAST_CHUNK, MOST_CHUNK = 100, 2000
+"""
+Messages of one chunk: a batch comes to its end in so many steps, as what is settled is stored chunk by chunk; but none
+is smaller than a window is, and none so large that much is in doubt when a machine is lost.
+"""
 
 SAMPLES = 5
 MOBILE = re.compile(r"(?:\+?86|0086)?(1[3-9]\d{9})")
@@ -236,6 +240,7 @@ def lines_of(people: Iterable[Person], measure: Measure) -> list[Line]:
     """
     ordered = sorted({one.number: one for one in people}.values(), key=_number)
     found = [(person, *written(person, measure)) for person in ordered]
+    size = chunk_size(len(found))
     holders: dict[str, str] = {}
     for person, reason, _, _ in found:
         if not reason:
@@ -250,9 +255,14 @@ def lines_of(people: Iterable[Person], measure: Measure) -> list[Line]:
             lines.append(Line(ordinal, person, mobile, reason))
         else:
             messages += 1
-            chunk = (messages - 1) // CHUNK + 1
+            chunk = (messages - 1) // size + 1
             lines.append(Line(ordinal, person, mobile, 0, text, segments, chunk))
     return lines
+
+
+def chunk_size(people: int) -> int:
+    """Return how many messages a chunk of a batch to so many *people* holds."""
+    return min(MOST_CHUNK, max(LEAST_CHUNK, -(-people // STEPS)))
 
 
 def _number(person: Person) -> str:

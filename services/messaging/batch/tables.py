@@ -98,7 +98,7 @@ class Recipient(Row):  # type: ignore[valid-type,misc]
 
 class Chunk(Row):  # type: ignore[valid-type,misc]
     """
-    Up to 1,000 messages of a batch, ordinals ``low`` to ``high``, that one worker hands over under one lease.
+    Messages of a batch, ordinals ``low`` to ``high``, that one worker hands over under one lease.
 
     ``boot`` tells whether the worker's machine was started anew since, which empties what was only in memory.
     ``delivered_count`` and ``undelivered_count`` are parts of ``sent_count``. ``letters`` seals its messages together

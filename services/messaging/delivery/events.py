@@ -20,6 +20,10 @@ OCCASIONS = {
 """Why a customer was contacted, by what the batch is for."""
 
 
+MOST_CUSTOMERS = 1000
+"""As many as one event and one call about contacts name."""
+
+
 class Settled(NamedTuple):
     """Customers, by name, whose messages came to the same state at the same moment."""
 
