@@ -4,7 +4,7 @@ import asyncio
 import struct
 from collections import Counter
 
-from services.messaging.gateways import Outgoing
+from services.messaging.gateways import Outgoing, SubmitResult
 
 
 class Core:
@@ -17,6 +17,10 @@ class Core:
         self.most = 0
         self.acks = True
         self.refuses = lambda heard: False
+
+    def accepted(self, tokens, numbers):
+        for token, number in zip(tokens, numbers, strict=True):
+            self.results.append(SubmitResult(token, "accepted", number, 0, ""))
 
     def submitted(self, results):
         self.results += results

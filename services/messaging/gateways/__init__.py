@@ -212,8 +212,11 @@ class GatewayEvents(Protocol):
     link goes on. The others may not raise: the link is dropped then.
     """
 
+    def accepted(self, tokens: Sequence[int], numbers: Sequence[str | None]) -> None:
+        """Take that the centre took messages, with its own numbers of them: all such answers that were read together."""
+
     def submitted(self, results: Sequence[SubmitResult]) -> None:
-        """Take answers to submissions, all that were read together."""
+        """Take answers to submissions one by one, whatever they say, all that were read together."""
 
     def receipt(self, receipt: Receipt) -> None:
         """Take a receipt; acknowledge it with ``ack`` once it is durable."""

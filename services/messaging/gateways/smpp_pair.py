@@ -46,8 +46,12 @@ class End:
         self.gateway = SmppGateway(settings, clock=clock)
         self._pair = pair
 
+    def accepted(self, tokens: Sequence[int], numbers: Sequence[str | None]) -> None:
+        """Pass on what the centre took."""
+        self._pair.events.accepted(tokens, numbers)
+
     def submitted(self, results: Sequence[SubmitResult]) -> None:
-        """Pass an answer on."""
+        """Pass answers on."""
         self._pair.events.submitted(results)
 
     def receipt(self, receipt: Receipt) -> None:

@@ -283,24 +283,26 @@ class StreamGateway(ABC):
 
     def answered(self, answers: Sequence[tuple[Entry, int, bytes]]) -> None:
         """Pass the verdicts on; a part's is kept until all are there."""
-        results, verdicts, accepted = [], self._verdicts, 0
-        number_of = self._number_of
+        tokens, numbers = list[int](), list[str | None]()
+        refused = list[SubmitResult]()
+        verdicts, number_of = self._verdicts, self._number_of
         for entry, status, body in answers:
             verdict = verdicts.get(status, "rejected")
             if not isinstance(entry, int):
                 self._counts[verdict] += 1
                 self._part_answered(entry, verdict, status, body)
             elif verdict == "accepted":
-                accepted += 1
-                number = number_of(body)
-                results.append(SubmitResult(entry, verdict, number, status, ""))
+                tokens.append(entry)
+                numbers.append(number_of(body))
             else:
                 self._counts[verdict] += 1
                 reason = self._in_words(status)
-                results.append(SubmitResult(entry, verdict, None, status, reason))
-        self._counts["accepted"] += accepted
-        if results:
-            self._events.submitted(results)
+                refused.append(SubmitResult(entry, verdict, None, status, reason))
+        if tokens:
+            self._counts["accepted"] += len(tokens)
+            self._events.accepted(tokens, numbers)
+        if refused:
+            self._events.submitted(refused)
 
     def unanswered(self, entry: Entry) -> None:
         """Report that nobody knows: the centre may have it or not."""

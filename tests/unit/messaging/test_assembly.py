@@ -8,7 +8,7 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.messaging.gateways import NoRoom, Outgoing, stream
+from services.messaging.gateways import NoRoom, Outgoing, SubmitResult, stream
 from services.messaging.gateways.assembly import Assembly, Joined, Piece
 from services.messaging.gateways.encoding import Concatenation
 from services.messaging.gateways.smpp import SmppGateway
@@ -166,6 +166,10 @@ class Core:
         self.results, self.lost, self.heard = [], [], []
         self.submitted = self.results.extend
         self.refuses = ()
+
+    def accepted(self, tokens, numbers):
+        for token, number in zip(tokens, numbers, strict=True):
+            self.results.append(SubmitResult(token, "accepted", number, 0, ""))
 
     def receipt(self, receipt):
         self.heard.append(receipt)

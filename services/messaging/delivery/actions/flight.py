@@ -9,7 +9,7 @@ from the lease's, and the whole chunk counts as unknown.
 import fcntl
 import mmap
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -92,12 +92,14 @@ class Flight:
         BODY.pack_into(self._map, at + 1, 0, code & 0xFFFFFFFF, moment, b"")
         self._map[at] = state
 
-    def accepted(self, taken: Iterable[tuple[int, str]], moment: float) -> None:
+    def accepted(
+        self, places: Sequence[int], numbers: Sequence[str | None], moment: float
+    ) -> None:
         """Enter that the centre accepted messages at *moment*: places, and its own numbers of them."""
         record, pack, first = self._map, BODY.pack_into, HEAD.size
         state = int(Slot.ACCEPTED)
-        for place, number in taken:
-            identifier = number.encode()[:LONGEST_ID]
+        for place, number in zip(places, numbers, strict=True):
+            identifier = number.encode()[:LONGEST_ID] if number else b""
             at = first + place * SLOT
             pack(record, at + 1, len(identifier), 0, moment, identifier)
             record[at] = state

@@ -1,10 +1,11 @@
 """One gateway as the core listens to it: whose answer it is, what was heard and is not durable yet, how fast to go."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from math import floor
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -41,10 +42,13 @@ class InboxFull(Exception):
 class Asker(Protocol):
     """Whoever handed messages over, and waits for what becomes of each, told by its place."""
 
-    def answered(
-        self, answers: Sequence[tuple[int, SubmitResult]], moment: float
+    def accepted(
+        self, places: Sequence[int], numbers: Sequence[str | None], moment: float
     ) -> None:
-        """Take the centre's answers by place, read together at *moment*."""
+        """Take that the centre took the messages at *places*, with its own numbers of them, read at *moment*."""
+
+    def refused(self, place: int, result: SubmitResult, moment: float) -> None:
+        """Take that the centre did not take a message."""
 
     def lost(self, place: int) -> None:
         """Take that nobody knows about a message."""
@@ -175,33 +179,53 @@ class Link:
 
     # what the gateway tells
 
-    def submitted(self, results: Sequence[SubmitResult]) -> None:
-        """Enter answers; one that the centre gave for speed, or in trouble, slows the whole queue down."""
-        verdicts = Counter([result.verdict for result in results])
-        for verdict, count in verdicts.items():
-            self.gauge.answered(verdict, count)
-        for _ in range(verdicts["throttled"]):
-            self._pace.throttled(self._time())
-        if verdicts["temporary"]:
-            self._held_until = self._time() + SLOWED_SECONDS
-        by_asker: dict[Asker, list[tuple[int, SubmitResult]]] = {}
-        waiting = self._unanswered
-        for result in results:
-            if (found := waiting.pop(result.token, None)) is None:
+    def accepted(self, tokens: Sequence[int], numbers: Sequence[str | None]) -> None:
+        """Enter what the centre took."""
+        _each(self._taken(tokens, numbers))
+
+    def _taken(
+        self, tokens: Sequence[int], numbers: Sequence[str | None]
+    ) -> list[Callable[[], None]]:
+        """Return what tells each asker which of its messages the centre took."""
+        self.gauge.answered("accepted", len(tokens))
+        by_asker: dict[Asker, tuple[list[int], list[str | None]]] = {}
+        waiting, moment = self._unanswered, self._moment()
+        for token, number in zip(tokens, numbers, strict=True):
+            if (found := waiting.pop(token, None)) is None:
                 continue
             asker, place = found
-            if (answers := by_asker.get(asker)) is None:
-                answers = by_asker[asker] = []
-            answers.append((place, result))
-        moment = self._clock().timestamp()
-        faults = []
-        for asker, answers in by_asker.items():
-            try:
-                asker.answered(answers, moment)
-            except Exception as fault:  # noqa: BLE001 - one asker's trouble keeps no answer from another
-                faults.append(fault)
-        if faults:
-            raise faults[0]
+            if (taken := by_asker.get(asker)) is None:
+                taken = by_asker[asker] = [], []
+            taken[0].append(place)
+            taken[1].append(number)
+        return [
+            partial(one.accepted, *taken, moment) for one, taken in by_asker.items()
+        ]
+
+    def submitted(self, results: Sequence[SubmitResult]) -> None:
+        """Enter answers; one that the centre gave for speed, or in trouble, slows the whole queue down."""
+        taken = [one for one in results if one.verdict == "accepted"]
+        tokens, numbers = (
+            [one.token for one in taken],
+            [one.gateway_id for one in taken],
+        )
+        told, moment = self._taken(tokens, numbers), self._moment()
+        for result in results:
+            if result.verdict == "accepted":
+                continue
+            self.gauge.answered(result.verdict)
+            if result.verdict == "throttled":
+                self._pace.throttled(self._time())
+            elif result.verdict == "temporary":
+                self._held_until = self._time() + SLOWED_SECONDS
+            if found := self._unanswered.pop(result.token, None):
+                asker, place = found
+                told.append(partial(asker.refused, place, result, moment))
+        _each(told)
+
+    def _moment(self) -> float:
+        """Return the time to a tenth of a second: what is told later names those of one moment together."""
+        return floor(self._clock().timestamp() * 10) / 10
 
     def receipt(self, receipt: Receipt) -> None:
         """Keep a receipt until it is stored."""
@@ -233,3 +257,15 @@ class Link:
             log.error("link.refused", gateway=self.name, cause=why)
         else:
             log.info("link.changed", gateway=self.name, state=state)
+
+
+def _each(told: Iterable[Callable[[], None]]) -> None:
+    """Tell each asker; one asker's trouble keeps no answer from another, and is raised once all have theirs."""
+    faults = []
+    for tell in told:
+        try:
+            tell()
+        except Exception as fault:  # noqa: BLE001 - whatever it is
+            faults.append(fault)
+    if faults:
+        raise faults[0]

@@ -100,29 +100,22 @@ class Run:
         self.excluded.discard(place)
         return passed
 
-    def answered(
-        self, answers: Sequence[tuple[int, SubmitResult]], moment: float
+    def accepted(
+        self, places: Sequence[int], numbers: Sequence[str | None], moment: float
     ) -> None:
-        """Enter a centre's answers by place, read at the same *moment*; what it did not take is handed over again."""
-        taken = [
-            (place, result.gateway_id or "")
-            for place, result in answers
-            if result.verdict == "accepted"
-        ]
-        self.flight.accepted(taken, moment)
-        if len(taken) < len(answers):
-            for place, result in answers:
-                if result.verdict != "accepted":
-                    self._not_accepted(place, result, moment)
-        self._came(len(answers))
+        """Enter that the centre took the messages at *places*, with its own numbers of them, at the same *moment*."""
+        self.flight.accepted(places, numbers, moment)
+        self._came(len(places))
 
-    def _not_accepted(self, place: int, result: SubmitResult, moment: float) -> None:
+    def refused(self, place: int, result: SubmitResult, moment: float) -> None:
+        """Enter that the centre did not take a message; for a while it is handed over again."""
         if result.verdict == "temporary":
             self.tries[place] = self.tries.get(place, 0) + 1
         state = rules.refused(result.verdict, self.tries.get(place, 0))
         self.flight.answer(place, state, code=result.code, moment=moment)
         if state is Slot.NOT_TAKEN:
             self.again.append(place)
+        self._came(1)
 
     def lost(self, place: int) -> None:
         """Enter that nobody knows about a message."""

@@ -62,12 +62,16 @@ class Answers:
         self._written = written
         self._look()
 
-    def answered(
-        self, answers: Sequence[tuple[int, SubmitResult]], moment: float
+    def accepted(
+        self, places: Sequence[int], numbers: Sequence[str | None], moment: float
     ) -> None:
-        """Take the centre's answers."""
-        for place, result in answers:
-            self._take(place, rules.confirmed(result.verdict))
+        """Take that the centre took some."""
+        for place in places:
+            self._take(place, rules.confirmed("accepted"))
+
+    def refused(self, place: int, result: SubmitResult, moment: float) -> None:
+        """Take that it did not take one."""
+        self._take(place, rules.confirmed(result.verdict))
 
     def lost(self, place: int) -> None:
         """Take that nobody knows about one."""
