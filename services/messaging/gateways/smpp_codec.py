@@ -18,6 +18,9 @@ HEADER = struct.Struct(">IIII")
 LONGEST = 1 << 17
 """No PDU is longer: the largest payload is 64 KiB, and the rest is small."""
 
+LONGEST_ANSWER = 256
+"""Octets of an answer to a submission, with room for optional parameters; a longer one is read all the same."""
+
 LAST_SEQUENCE = 0x7FFFFFFF
 
 # command_id, section 5.1.2.1
@@ -145,6 +148,12 @@ class Report(NamedTuple):
 def pdu(command: int, sequence: int, body: bytes = b"", *, status: int = OK) -> bytes:
     """Return one whole PDU."""
     return HEADER.pack(HEADER.size + len(body), command, status, sequence) + body
+
+
+@lru_cache(maxsize=LONGEST_ANSWER)
+def frames(length: int) -> struct.Struct:
+    """Return what reads a PDU of *length* octets as its header and its body."""
+    return struct.Struct(f"{HEADER.format}{length - HEADER.size}s")
 
 
 def c_octets(text: str, most: int) -> bytes:

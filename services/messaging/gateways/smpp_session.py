@@ -23,6 +23,19 @@ class SmppSession(Session[Entry]):
             why = f"bind refused: {codec.STATUS.get(status, hex(status))}"
             raise BindRefused(why, hopeless=status in codec.HOPELESS_BINDS)
 
+    def _cut(self, data: bytes) -> None:
+        """Take answers of one length, as most that come together are, in one go; what follows is cut one by one."""
+        place, length, answer = 0, int.from_bytes(data[:4]), self._answer
+        if codec.HEADER.size <= length <= codec.LONGEST_ANSWER:
+            whole = memoryview(data)[: len(data) // length * length]
+            frames = codec.frames(length).iter_unpack(whole)
+            for size, command, status, sequence, body in frames:
+                if size != length or command != codec.SUBMIT_RESP:
+                    break
+                answer(sequence, status, body)
+                place += length
+        super()._cut(data[place:])
+
     def _take(self, head: tuple[int, ...], body: bytes) -> None:
         _, command, status, sequence = head
         if command == codec.SUBMIT_RESP:

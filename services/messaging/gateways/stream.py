@@ -253,7 +253,7 @@ class StreamGateway(ABC):
         session = self._session
         if len(batch) > self.room() or session is None:
             raise NoRoom(f"{len(batch)} messages for a room of {self.room()}")
-        waiting = self._queue
+        ready = list[tuple[Entry, bytes]]()
         for message in batch:
             try:
                 entries = self._entries(message)
@@ -264,9 +264,13 @@ class StreamGateway(ABC):
                 continue
             if len(entries) > 1 and isinstance(first := entries[0][0], Part):
                 self._wholes[message.token] = first.whole
-            waiting.extend(entries)
+            ready += entries
         self._counts["submitted"] += len(batch)
-        self._flush(session)
+        if self._queue or len(ready) > session.room():
+            self._queue += ready
+            self._flush(session)
+        elif ready:
+            session.submit(ready)
 
     def _flush(self, session: Life) -> None:
         waiting = self._queue

@@ -8,6 +8,8 @@ is settled from the flight record by the next one.
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
+from itertools import repeat
 
 import structlog
 
@@ -29,6 +31,9 @@ from services.messaging.gateways import GatewayEnded, Outgoing
 from services.messaging.gateways.encoding import count
 
 log = structlog.get_logger()
+
+OUTGOING = partial(tuple.__new__, Outgoing)
+"""Makes a message of its fields in their order; Outgoing itself takes twice as long."""
 
 BURST = 100
 """Most messages that are opened and written in one go, so that answers are read in between."""
@@ -209,37 +214,33 @@ class Lane:
         self, claim: Claim
     ) -> Callable[[Sequence[int], Sequence[int]], list[Outgoing]]:
         """Return what makes messages of *claim* by token and place; what all have in common is worked out once."""
-        ready = claim.ready
-        ordinals, segments = ready.ordinals, ready.segments
-        mobiles, texts = ready.mobiles, ready.texts
-        batch_id = claim.key.batch_id
+        ready, batch_id = claim.ready, claim.key.batch_id
         terms, clock = self._link.terms, self._desk.clock
         source = rules.source_of(terms.access, batch_id)
-        reference = rules.references(batch_id)
+        dests = [rules.COUNTRY + mobile for mobile in ready.mobiles]
+        references = list(map(rules.references(batch_id), ready.ordinals))
         validity = timedelta(seconds=terms.validity)
         abroad = terms.encoding == "auto"
 
         def letters(tokens: Sequence[int], places: Sequence[int]) -> list[Outgoing]:
-            # seconds are as fine as the wire tells it, so that messages in a row have it in common
-            until, made = (clock() + validity).replace(microsecond=0), []
-            for token, place in zip(tokens, places, strict=True):
-                text = texts[place]
-                air = count(text) if abroad else None
-                encoding = air.encoding if air else "ucs2"
-                parts = air.segments if air else segments[place]
-                message = Outgoing(
-                    token,
-                    rules.COUNTRY + mobiles[place],
-                    source,
-                    text,
-                    encoding,
-                    reference(ordinals[place]),
-                    parts,
-                    True,  # noqa: FBT003 - in order, which costs half
-                    until,
-                )
-                made.append(message)
-            return made
+            texts = [ready.texts[place] for place in places]
+            counts = [count(text) for text in texts] if abroad else []
+            columns = (
+                tokens,
+                [dests[place] for place in places],
+                repeat(source),
+                texts,
+                [one.encoding for one in counts] if abroad else repeat("ucs2"),
+                [references[place] for place in places],
+                [one.segments for one in counts]
+                if abroad
+                else [ready.segments[place] for place in places],
+                repeat(object=True),
+                # seconds are as fine as the wire tells it, so that messages in a row have it in common
+                repeat((clock() + validity).replace(microsecond=0)),
+            )
+            # not strict: what all have in common goes on for ever
+            return list(map(OUTGOING, zip(*columns)))  # noqa: B905
 
         return letters
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import repeat
 from math import floor
 from typing import Literal, Protocol
 from uuid import UUID
@@ -142,11 +143,10 @@ class Link:
 
         They were granted, their record says already that they are handed over, and each has a token of ``tokens``.
         """
-        segments = 0
-        waiting = self._unanswered
-        for place, message in zip(places, messages, strict=True):
-            waiting[message.token] = (asker, place)
-            segments += message.segments
+        tokens = [message.token for message in messages]
+        owners = zip(repeat(asker), places)
+        self._unanswered.update(zip(tokens, owners, strict=True))
+        segments = sum([message.segments for message in messages])
         self.gauge.handed_over(segments)
         self._pace.overdraw(segments - len(messages))
         self.gateway.submit(messages)
