@@ -14,6 +14,7 @@ from guanhu.messaging.v1 import batch_pb2 as pb
 from guanhu.messaging.v1 import messaging_events_pb2 as facts
 from uuid_utils.compat import uuid7
 
+from services.messaging.delivery.actions import lane
 from services.messaging.delivery.actions.lane import Lane
 from services.messaging.delivery.actions.presence import Presence
 from services.messaging.delivery.rules import Tenure, hour_fits
@@ -215,6 +216,37 @@ async def test_who_refused_since_planning_is_left_out_late(town, folder):
         if one.exclusion_reason
     } == {"01": "DO_NOT_DISTURB", "05": "CONSENT_WITHDRAWN", "06": "NOT_OWNED"}
     assert sum(one.count for one in done.exclusions) == 3
+    sender.close()
+
+
+async def test_answers_that_come_one_by_one_are_gathered(town, folder, monkeypatch):
+    """While less than a quarter of the window is free more answers are waited for, but one alone is enough in time."""
+    monkeypatch.setattr(lane, "GATHER_SECONDS", 0.2)
+    await going_out(town, *NUMBERS[:12])
+    sender = await Sender(town, folder, window=8, silent=True).open()
+    bursts, submit = [], sender.gateway.submit
+
+    def noted(batch):
+        bursts.append(len(batch))
+        submit(batch)
+
+    async def written(count):
+        while len(sender.gateway.submitted) < count:
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(sender.gateway, "submit", noted)
+    task = asyncio.create_task(sender.lane.step())
+    await written(8)
+    sender.gateway.answer([1])
+    await written(9)
+    for token in (2, 3, 4):
+        sender.gateway.answer([token])
+        await asyncio.sleep(0.001)
+    await written(12)
+    sender.gateway.answer()
+    await task
+
+    assert bursts == [8, 1, 3]
     sender.close()
 
 

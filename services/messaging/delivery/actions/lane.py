@@ -45,6 +45,13 @@ PAUSE = 0.2
 HOLD = 0.02
 """Between two looks whether there is news to send by."""
 
+GATHER_SECONDS = 0.001
+"""
+How long more answers are waited for where little of the window is free: a centre's answers come one by one, and to
+write a message for each costs a fifth more. No longer: one that leaves Nagle's algorithm on holds the rest of its
+answers back until ours are acknowledged, which happens with the next write.
+"""
+
 DRAIN_SECONDS = 3.0
 """How long a lane that is stopped waits for answers; what does not come is unknown."""
 
@@ -166,6 +173,8 @@ class Lane:
         """Hand over everything of *run*, as window and pace allow."""
         letters = self._letters(run.claim)
         while run.left and not run.stopped:
+            if self._link.crowded(run.open):
+                await asyncio.sleep(GATHER_SECONDS)
             if self._silent(run):
                 await asyncio.sleep(PAUSE)
                 continue

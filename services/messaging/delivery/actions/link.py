@@ -32,6 +32,9 @@ SLOWED_SECONDS = 0.5
 """How long nothing is handed over after a centre said that it is in trouble."""
 
 
+PARTS = 4
+"""Of so many parts of the window one is to be free before more is written, unless that takes too long."""
+
 MOST_SPOKEN = 10_000
 """Customers' messages that may wait to be stored; the centre keeps what is more."""
 
@@ -121,6 +124,11 @@ class Link:
         """Return how many seconds the centre wants us to wait before the next message."""
         now = self._time()
         return max(self._held_until - now, self._pace.delay(now))
+
+    def crowded(self, wanted: int) -> bool:
+        """Say whether so little of the window is free for *wanted* messages that it pays to wait a moment for more."""
+        some = min(wanted, self.gateway.caps.window // PARTS)
+        return 0 < self.gateway.room() < some
 
     def grant(self, wanted: int) -> int:
         """Return how many of *wanted* messages may be handed over at this moment, by the window and by the pace."""
