@@ -1,6 +1,6 @@
 """What this noun publishes, and what it tells engagement: messages that were settled. Never a number or a text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -30,6 +30,22 @@ class Settled(NamedTuple):
     state: RecipientState
     moment: datetime
     customers: Sequence[str]
+
+
+def portions(told: Iterable[Settled]) -> Iterator[list[Settled]]:
+    """Yield *told* in portions that one event and one call about contacts may carry."""
+    portion, free = list[Settled](), MOST_CUSTOMERS
+    for state, moment, customers in told:
+        start = 0
+        while start < len(customers):
+            some = customers[start : start + free]
+            portion.append(Settled(state, moment, some))
+            start, free = start + len(some), free - len(some)
+            if not free:
+                yield portion
+                portion, free = [], MOST_CUSTOMERS
+    if portion:
+        yield portion
 
 
 def message_settled(batch: Any, told: Sequence[Settled]) -> pb.MessageSettled:

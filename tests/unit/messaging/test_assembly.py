@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+from itertools import pairwise
 
 import pytest
 import pytest_asyncio
@@ -12,6 +13,7 @@ from services.messaging.gateways import NoRoom, Outgoing, SubmitResult, stream
 from services.messaging.gateways.assembly import Assembly, Joined, Piece
 from services.messaging.gateways.encoding import Concatenation
 from services.messaging.gateways.smpp import SmppGateway
+from services.messaging.gateways.smpp_session import SmppSession
 from services.messaging.gateways.smpp_writer import SmppSettings
 from services.messaging.gateways.stream_session import Timers
 
@@ -157,6 +159,55 @@ def delivery(number, text, esm_class=4):
     """Return a deliver_sm."""
     fields = b"\0\1\1+86138\0\0\x0095599\0" + bytes((esm_class, 0, 0)) + b"\0\0"
     return (5, number, fields + bytes((0, 0, 0, 0, len(text))) + text, 0)
+
+
+class Owner:
+    """Remembers the answers a session read."""
+
+    def __init__(self):
+        self.answers = []
+        self.answered = self.answers.extend
+
+    def moved(self):
+        """Room does not matter here."""
+
+    def lost(self, session, why):
+        """Neither does the end."""
+
+
+async def read(data, cuts, numbers):
+    """Return the answers to *numbers* that a session reads from *data*, which comes in pieces."""
+    owner, wire = Owner(), Wire()
+    session = wire.session = SmppSession(owner, window=100, timers=Timers())
+    session.connection_made(wire)
+    session._unanswered = {number: (number, 0.0) for number in numbers}
+    for start, end in pairwise([0, *sorted(cuts), len(data)]):
+        session.data_received(data[start:end])
+    session.abort("the test is over")
+    return owner.answers
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([4 | ANSWER, 4 | ANSWER, 4 | ANSWER, 0x15 | ANSWER]),
+            st.sampled_from([0, 0, 8]),
+            st.one_of(st.binary(min_size=8, max_size=9), st.binary(max_size=300)),
+        ),
+        max_size=30,
+    ),
+    st.lists(st.integers(0, 2000), max_size=5),
+)
+def test_answers_are_read_alike_whatever_their_lengths_and_the_pieces(frames, cuts):
+    """Those of one length are read together, and so are none lost, doubled or mixed up where lengths change."""
+    data, expected = b"", []
+    for number, (command, status, body) in enumerate(frames):
+        data += HEADER.pack(16 + len(body), command, status, number) + body
+        if command == 4 | ANSWER:
+            expected.append((number, status, body))
+    cuts = [cut for cut in cuts if cut < len(data)]
+
+    assert asyncio.run(read(data, cuts, range(len(frames)))) == expected
 
 
 class Core:

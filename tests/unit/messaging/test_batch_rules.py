@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from services.messaging.batch import rules
-from services.messaging.batch.rules import Line, Person
+from services.messaging.batch.rules import Line, Measure, Person
+from services.messaging.template.rules import Compiled
 
 HERE = ZoneInfo("Asia/Shanghai")
 HOURS = (9, 20)
@@ -70,3 +71,25 @@ def test_service_notices_go_out_at_any_hour():
     assert rules.hours_of(1, stored) == (0, 24)
     assert rules.hours_of(2, stored) == rules.hours_of(3, stored) == HOURS
     assert rules.first_moment(night, (0, 24)) == night
+
+
+@pytest.mark.parametrize(
+    ("people", "size"),
+    [(1, 100), (250, 100), (5000, 100), (5001, 101), (10_000, 200), (10**6, 2000)],
+)
+def test_a_batch_comes_along_in_fifty_steps(people, size):
+    """A small one in fewer, because no chunk is smaller than a window; one of a million in more."""
+    assert rules.chunk_size(people) == size
+
+
+def test_people_who_are_left_out_are_in_no_chunk():
+    """Chunks are filled with messages, in their order, until they are full."""
+    crowd = [
+        Person(f"{n:03}", f"139{n:08}" if n % 3 else "", "李", 0, "")
+        for n in range(400)
+    ]
+    measure = Measure(Compiled(("您好",)), "营业部", 8, sender="")
+    chunks = [line.chunk for line in rules.lines_of(crowd, measure)]
+
+    assert chunks[:4] == [0, 1, 1, 0]
+    assert [chunks.count(number) for number in (0, 1, 2, 3)] == [134, 100, 100, 66]

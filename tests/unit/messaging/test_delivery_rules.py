@@ -3,8 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from services.messaging.delivery import rules
+from services.messaging.batch.rules import RecipientState
+from services.messaging.delivery import events, rules
 from services.messaging.delivery.rules import DoubtCourse, Failure
 
 SMPP, CMPP, FILE = 1, 2, 4
@@ -82,3 +85,22 @@ def test_a_doubt_ends_by_asking_where_that_can_be_done():
         DoubtCourse.STAYS,
     ]
     assert deaf == [DoubtCourse.STAYS] * 3
+
+
+@given(st.lists(st.integers(1, 2500), max_size=6))
+def test_what_is_told_is_told_in_portions(sizes):
+    """No event and no call names more than a thousand; nobody is left out, named twice or out of order."""
+    told = [
+        events.Settled(RecipientState.SENT, NOW, [f"{line}/{n}" for n in range(size)])
+        for line, size in enumerate(sizes)
+    ]
+    portions = [
+        [one for some in portion for one in some.customers]
+        for portion in events.portions(told)
+    ]
+
+    assert [one for some in portions for one in some] == [
+        one for some in told for one in some.customers
+    ]
+    assert all(len(some) == 1000 for some in portions[:-1])
+    assert all(0 < len(some) <= 1000 for some in portions)

@@ -212,7 +212,7 @@ async def _tell(
         )
         numbers = {row["ordinal"]: row["number"] for row in rows}
     told = [one for line in lines for one in _by_moment(line, numbers)]
-    for some in _portions(told):
+    for some in events.portions(told):
         fact = events.message_settled(batch, some)
         work.publish(fact, branch_id=batch.branch_id)
         reached = [one for one in some if one.state == RecipientState.SENT]
@@ -222,22 +222,6 @@ async def _tell(
                 events.batch_contacts(batch, reached),
                 branch_id=batch.branch_id,
             )
-
-
-def _portions(told: Sequence[events.Settled]) -> Iterator[list[events.Settled]]:
-    """Yield *told* in portions that one event and one call about contacts may carry."""
-    portion, free = list[events.Settled](), events.MOST_CUSTOMERS
-    for state, moment, customers in told:
-        start = 0
-        while start < len(customers):
-            some = customers[start : start + free]
-            portion.append(events.Settled(state, moment, some))
-            start, free = start + len(some), free - len(some)
-            if not free:
-                yield portion
-                portion, free = [], events.MOST_CUSTOMERS
-    if portion:
-        yield portion
 
 
 def _by_moment(line: Line, numbers: Mapping[int, str]) -> Iterator[events.Settled]:
