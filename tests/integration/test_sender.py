@@ -219,6 +219,35 @@ async def test_who_refused_since_planning_is_left_out_late(town, folder):
     sender.close()
 
 
+async def test_what_stops_a_chunk_while_refusals_are_read_stops_it(
+    town, folder, monkeypatch
+):
+    """A pause, or a lost lease, that is found out while the lane looks for refusals: it writes nothing more."""
+    batch = await going_out(town, *NUMBERS[:6])
+    sender = await Sender(town, folder, window=2, silent=True).open()
+    looks, goes, refusals = asyncio.Event(), asyncio.Event(), lane.lease.refusals
+
+    async def slowly(*told):
+        looks.set()
+        await goes.wait()
+        return await refusals(*told)
+
+    task = asyncio.create_task(sender.lane.step())
+    while len(sender.gateway.submitted) < 2:
+        await asyncio.sleep(0.01)
+    monkeypatch.setattr(lane.lease, "refusals", slowly)
+    await looks.wait()
+    await change(town, "Pause", batch)
+    await sender.station.beat()
+    sender.gateway.answer()
+    goes.set()
+    await asyncio.wait([task], timeout=5)
+
+    assert len(sender.gateway.submitted) == 2
+    assert task.done()
+    sender.close()
+
+
 async def test_answers_that_come_one_by_one_are_gathered(town, folder, monkeypatch):
     """While less than a quarter of the window is free more answers are waited for, but one alone is enough in time."""
     monkeypatch.setattr(lane, "GATHER_SECONDS", 0.2)

@@ -175,10 +175,12 @@ class Lane:
         while run.left and not run.stopped:
             if self._link.crowded(run.open):
                 await asyncio.sleep(GATHER_SECONDS)
+            informed = await self._informed(run)
+            # from here to the write nothing is waited for: what was found out meanwhile holds
+            if run.stopped or not informed:
+                continue
             if self._silent(run):
                 await asyncio.sleep(PAUSE)
-                continue
-            if not await self._informed(run):
                 continue
             granted = self._link.grant(min(BURST, run.open))
             if granted:
