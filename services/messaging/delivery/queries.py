@@ -92,7 +92,7 @@ WAITING = """
 EACH = """
     SELECT ordinal, number, mobile_index, segments, message FROM recipients
     WHERE branch_id = $1 AND batch_id = $2 AND ordinal = ANY ($3::integer[]) ORDER BY ordinal"""
-# The customers are gathered first, so that refusals are looked up by them however few the planner believes there are.
+# The customers are gathered first, so that refusals are looked up by their key, and not joined.
 MARKED = """
     SELECT number, about, act, channel, purpose, place FROM refusals
     WHERE branch_id = $1 AND number = ANY (ARRAY(

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import asyncpg as driver
 
 from services.chassis.caller import Caller
 from services.chassis.paging import Page, paged
-from services.messaging.delivery.queries import KEY, MessageFilters
+from services.messaging.delivery.queries import KEY, MARKED, MessageFilters
 from services.messaging.delivery.queries import messages as asked
 from tests import messages
 from tests.messages import a_group, approved, plan
@@ -122,3 +122,22 @@ async def test_a_large_export_comes_in_pieces(town):
 
     assert [len(piece.messages) for piece in pieces] == [500, 500]
     assert places == list(range(1, PEOPLE + 1))
+
+
+async def test_refusals_are_looked_up_by_the_customers_of_a_chunk(town):
+    """However many there are in the branch, neither they nor the recipients are read through."""
+    statement = MARKED
+    values = (("$4", "1000"), ("$3", "1"), ("$2", KNOWN), ("$1", "101"))
+    for name, value in values:
+        statement = statement.replace(name, value)
+    await town.messaging.sql(
+        "INSERT INTO refusals (branch_id, number, about, channel, purpose, act, place, update_time)"
+        " SELECT 101, lpad(n::text, 6, '0'), 1, 0, 0, 1, '', now() FROM generate_series(1, 50000) AS n"
+    )
+    await town.messaging.sql("VACUUM ANALYZE refusals")
+    rows = await town.messaging.sql(f"EXPLAIN {statement}")
+    plan = "\n".join(row[0] for row in rows)
+
+    assert "refusals_pkey" in plan, plan
+    assert "recipients_pkey" in plan, plan
+    assert "Seq Scan" not in plan, plan
