@@ -207,6 +207,8 @@
     setTimeout(() => { delete form.dataset.busy; }, 4000);
   });
 
+  const underWay = () => one("form[data-busy]") !== null;
+
   window.addEventListener("pageshow", () => {
     all("[data-prune] :disabled").forEach((field) => { field.disabled = false; });
     all("[data-busy]").forEach((form) => { delete form.dataset.busy; });
@@ -276,8 +278,9 @@
       show(state);
       // what can be done about a batch follows its state, whoever changed it
       const changed = state.finished ? state.parts : state.word && state.word !== job.dataset.running;
-      if (changed) location.reload();
-      else if (!state.finished) setTimeout(poll, 1000);
+      // a form on its way brings the page anew, and says what became of it
+      if (changed && !underWay()) location.reload();
+      else if (changed || !state.finished) setTimeout(poll, 1000);
     } catch {
       one("[data-job=state]", job).textContent = job.dataset.waiting;
       setTimeout(poll, 3000);
@@ -323,7 +326,7 @@
   const comeBack = async () => {
     try {
       const answer = await fetch(location.href, { headers: { "X-Guanhu-Quiet": "1" } });
-      if (answer.ok) {
+      if (answer.ok && !underWay()) {
         location.reload();
         return;
       }

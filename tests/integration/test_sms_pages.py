@@ -1,5 +1,6 @@
 """Pages of batch SMS in a browser: the question, results, messages, gateways and what waits, over real services."""
 
+import asyncio
 import csv
 import io
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from tests.messages import (
     Sender,
     a_group,
     approved,
+    change,
     confirm,
     consent,
     mobile_of,
@@ -360,6 +362,28 @@ PAGES = {
     "gateways": "/admin/gateways/",
     "gateway": "/admin/gateways/details/?id=gateways%2Fdemo",
 }
+
+
+async def test_a_form_on_its_way_is_not_cut_off_by_its_own_page(place, chrome):
+    """The page of a batch comes anew when the state changes, but not before what was pressed has had its answer."""
+    town = place.town
+    group = await a_group(town, "05", name="续发客户")
+    template = await approved(town, name="续发")
+    batch = await confirm(town, await plan(town, template, group))
+    await change(town, "Pause", batch)
+    window = await Window.open(place.portal, chrome, "op-teller")
+    await window.to(page_of("batches/details/?id=", batch.name))
+
+    async def late(route):
+        if route.request.method == "POST":
+            await change(town, "Resume", batch)
+            await asyncio.sleep(2.5)
+        await route.continue_()
+
+    await window.page.route("**/batches/**", late)
+    await window.page.get_by_role("button", name="继续发送").click()
+    await expect(window.page.get_by_text("不能进行此操作")).to_be_visible()
+    await window.close()
 
 
 @pytest.mark.parametrize("language", ["zh_Hans_CN", "en"])
