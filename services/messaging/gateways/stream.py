@@ -253,7 +253,7 @@ class StreamGateway(ABC):
         session = self._session
         if len(batch) > self.room() or session is None:
             raise NoRoom(f"{len(batch)} messages for a room of {self.room()}")
-        ready = list[tuple[Entry, bytes]]()
+        waiting = self._queue
         for message in batch:
             try:
                 entries = self._entries(message)
@@ -264,13 +264,9 @@ class StreamGateway(ABC):
                 continue
             if len(entries) > 1 and isinstance(first := entries[0][0], Part):
                 self._wholes[message.token] = first.whole
-            ready += entries
+            waiting.extend(entries)
         self._counts["submitted"] += len(batch)
-        if self._queue or len(ready) > session.room():
-            self._queue += ready
-            self._flush(session)
-        elif ready:
-            session.submit(ready)
+        self._flush(session)
 
     def _flush(self, session: Life) -> None:
         waiting = self._queue
@@ -302,11 +298,13 @@ class StreamGateway(ABC):
                 self._counts[verdict] += 1
                 reason = self._in_words(status)
                 refused.append(SubmitResult(entry, verdict, None, status, reason))
-        if tokens:
-            self._counts["accepted"] += len(tokens)
-            self._events.accepted(tokens, numbers)
-        if refused:
-            self._events.submitted(refused)
+        try:
+            if tokens:
+                self._counts["accepted"] += len(tokens)
+                self._events.accepted(tokens, numbers)
+        finally:  # whatever became of those, these are no longer waited for
+            if refused:
+                self._events.submitted(refused)
 
     def unanswered(self, entry: Entry) -> None:
         """Report that nobody knows: the centre may have it or not."""

@@ -277,6 +277,23 @@ class TestTheDriverOnAWire:
 
         assert core.results == [(1, "accepted", "m1", 0, "")]
 
+    async def test_trouble_over_what_was_taken_keeps_no_refusal_back(self, bound):
+        """Of answers read together, each is told though the core falls over some of them."""
+        gateway, core, wire = await bound()
+
+        def falls(tokens, numbers):
+            raise RuntimeError("in trouble")
+
+        core.accepted = falls
+        gateway.submit([outgoing(), outgoing(token=2)])
+        taken, refused = wire.take()
+        with pytest.raises(RuntimeError, match="in trouble"):
+            wire.hear(
+                (4 | ANSWER, taken[2], b"m1\0", 0), (4 | ANSWER, refused[2], b"", 8)
+            )
+
+        assert [one.token for one in core.results] == [2]
+
     async def test_numbers_begin_anew_and_pass_over_those_in_use(self, bound):
         """After the last number comes the first that is not waiting for an answer."""
         gateway, _, wire = await bound()
