@@ -96,7 +96,7 @@ STEPS = 50
 LEAST_CHUNK, MOST_CHUNK = 100, 2000
 """
 Messages of one chunk: a batch comes to its end in so many steps, as what is settled is stored chunk by chunk; but none
-is smaller than a window is, and none so large that much is in doubt when a machine is lost.
+is smaller than the usual window, and none so large that much is in doubt when a machine is lost.
 """
 
 SAMPLES = 5

@@ -118,9 +118,8 @@ def split(text: str, encoding: Encoding) -> list[str]:
 def encode(text: str, encoding: Encoding) -> bytes:
     """Return *text* in octets, a septet to an octet; raises ValueError when it does not fit the encoding."""
     if encoding == "ucs2":
-        return utf_16_be_encode(text)[
-            0
-        ]  # as str.encode, which looks its codec up each time
+        # as str.encode does, which looks its codec up each time
+        return utf_16_be_encode(text)[0]
     try:
         return b"".join([SEPTETS[char] for char in text])
     except KeyError as fault:

@@ -213,11 +213,10 @@ class Link:
     def submitted(self, results: Sequence[SubmitResult]) -> None:
         """Enter answers; one that the centre gave for speed, or in trouble, slows the whole queue down."""
         taken = [one for one in results if one.verdict == "accepted"]
-        tokens, numbers = (
-            [one.token for one in taken],
-            [one.gateway_id for one in taken],
+        told = self._taken(
+            [one.token for one in taken], [one.gateway_id for one in taken]
         )
-        told, moment = self._taken(tokens, numbers), self._moment()
+        moment = self._moment()
         for result in results:
             if result.verdict == "accepted":
                 continue
